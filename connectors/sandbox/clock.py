@@ -1,0 +1,97 @@
+"""Virtual time for the stand-ins: real time plus an offset that tests move forward, and timers on it."""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+log = logging.getLogger(__name__)
+
+Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(order=True)
+class _Timer:
+    due_s: float
+    order: int
+    job: Job = field(compare=False)
+    name: str = field(compare=False, default="")
+
+
+class Clock:
+    """Seconds since the epoch that only move forward. Timers fire in due order, also when time jumps."""
+
+    def __init__(self, start_s: float | None = None) -> None:
+        self._offset_s = 0.0 if start_s is None else start_s - time.time()
+        self._timers: list[_Timer] = []
+        self._order = itertools.count()
+        self._changed = asyncio.Event()
+        self._busy = asyncio.Lock()
+
+    def now_s(self) -> float:
+        """Virtual now, in seconds since the epoch."""
+        return time.time() + self._offset_s
+
+    def now_ms(self) -> int:
+        """Virtual now, in milliseconds since the epoch (HubSpot's unit)."""
+        return int(self.now_s() * 1000)
+
+    def now(self) -> datetime:
+        """Virtual now as an aware UTC datetime."""
+        return datetime.fromtimestamp(self.now_s(), UTC)
+
+    def after(self, delay_s: float, job: Job, name: str = "") -> None:
+        """Run `job` once `delay_s` virtual seconds have passed; its errors are logged, never raised."""
+        heapq.heappush(self._timers, _Timer(self.now_s() + max(0.0, delay_s), next(self._order), job, name))
+        self._changed.set()
+
+    def pending(self) -> list[dict[str, object]]:
+        """What is scheduled: name and seconds until due, soonest first."""
+        return [{"name": t.name, "in_s": round(t.due_s - self.now_s(), 3)} for t in sorted(self._timers)]
+
+    async def advance(self, seconds: float) -> int:
+        """Move time forward, stopping at each timer on the way so that it sees its own due time.
+
+        Returns how many timers fired. Raises ValueError for a negative step: time does not run back.
+        """
+        if seconds < 0:
+            raise ValueError("time only moves forward: seconds must not be negative")
+        target_s = self.now_s() + seconds
+        fired = 0
+        while self._timers and self._timers[0].due_s <= target_s:
+            wait_s = self._timers[0].due_s - self.now_s()
+            self._offset_s += max(0.0, wait_s)
+            fired += await self._fire_due()
+        self._offset_s += max(0.0, target_s - self.now_s())
+        return fired
+
+    def clear(self) -> None:
+        """Forget all timers (used by reset)."""
+        self._timers.clear()
+
+    async def run(self) -> None:
+        """Fire timers as real time passes, until cancelled."""
+        while True:
+            self._changed.clear()
+            await self._fire_due()
+            wait_s = self._timers[0].due_s - self.now_s() if self._timers else 3600.0
+            try:
+                await asyncio.wait_for(self._changed.wait(), max(0.0, min(wait_s, 3600.0)))
+            except TimeoutError:
+                continue
+
+    async def _fire_due(self) -> int:
+        fired = 0
+        async with self._busy:
+            while self._timers and self._timers[0].due_s <= self.now_s():
+                timer = heapq.heappop(self._timers)
+                fired += 1
+                try:
+                    await timer.job()
+                except Exception:
+                    log.exception("sandbox timer failed: %s", timer.name)
+        return fired

@@ -1,0 +1,91 @@
+"""Faults on demand: per endpoint, seeded, countable. A test plants one, the stand-in acts it out."""
+
+import asyncio
+import random
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+FaultKind = Literal[
+    "status",  # answer with `status` before doing anything
+    "status_after",  # do the work, then answer with `status`: the commit the caller cannot see
+    "reset_before",  # drop the connection before doing anything
+    "reset_after",  # do the work, then drop the connection
+    "timeout_before",  # hang for `delay_s`, then drop the connection, nothing done
+    "timeout_after",  # do the work, then hang for `delay_s` and drop the connection
+    "slow",  # wait `delay_s`, then behave
+    "drip",  # the true answer, one byte at a time over `delay_s`
+    "html",  # do nothing, answer `status` with an HTML page, as a proxy would
+    "truncated",  # do the work, answer with the first half of the JSON
+    "odd_fields",  # do the work, answer with unknown fields added
+]
+
+
+@dataclass
+class Fault:
+    """One planted fault. `times` counts down; None means always. `probability` uses the seeded dice."""
+
+    kind: FaultKind
+    path: str = ".*"  # regular expression, searched in the request path
+    method: str = "*"
+    status: int = 503
+    times: int | None = 1
+    after: int = 0  # let this many matching requests through first
+    probability: float = 1.0
+    delay_s: float = 5.0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: dict[str, object] | None = None  # instead of the vendor's own error body
+    id: int = 0
+    hits: int = 0
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether this fault is about such a request and has any life left."""
+        if self.times is not None and self.times <= 0:
+            return False
+        return self.method in ("*", method) and re.search(self.path, path) is not None
+
+
+class Faults:
+    """The planted faults of one stand-in, in order; the first that matches acts."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._dice = random.Random(seed)
+        self._faults: list[Fault] = []
+        self._next_id = 1
+
+    def plant(self, fault: Fault) -> Fault:
+        """Add a fault and return it with its id."""
+        re.compile(fault.path)
+        fault.id = self._next_id
+        self._next_id += 1
+        self._faults.append(fault)
+        return fault
+
+    def pick(self, method: str, path: str) -> Fault | None:
+        """The fault that this request meets, if any; counts it."""
+        for fault in self._faults:
+            if not fault.matches(method, path):
+                continue
+            if fault.after > 0:
+                fault.after -= 1
+                continue
+            if fault.probability < 1.0 and self._dice.random() >= fault.probability:
+                continue
+            fault.hits += 1
+            if fault.times is not None:
+                fault.times -= 1
+            return fault
+        return None
+
+    def list(self) -> list[dict[str, object]]:
+        """All planted faults with their hits."""
+        return [asdict(f) for f in self._faults]
+
+    def clear(self) -> None:
+        """Take all faults away."""
+        self._faults.clear()
+
+
+async def hang(delay_s: float) -> None:
+    """Keep a caller waiting, in real seconds: time-outs are about the caller's own clock."""
+    await asyncio.sleep(delay_s)
