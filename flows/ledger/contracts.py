@@ -1,0 +1,133 @@
+"""Contract revisions: which frozen text goes to which signers under which token, and what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.ledger.tables import contracts
+
+LIVE = ("sending", "open", "completed")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One revision. `state`: sending, open, completed, declined, expired, canceled, failed or refused."""
+
+    id: int
+    deal_id: str
+    revision: int
+    token: str
+    state: str
+    paper_id: int
+    signers: Sequence[Mapping[str, Any]]
+    request_id: str | None
+    details_url: str | None
+    test_mode: bool
+    created_at: datetime
+    sent_at: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+
+    @property
+    def effect_key(self) -> str:
+        """The natural key of sending this revision."""
+        return f"contract:{self.deal_id}:{self.revision}"
+
+
+async def begin(
+    tx: AsyncConnection,
+    *,
+    deal_id: str,
+    token: str,
+    paper_id: int,
+    signers: Sequence[Mapping[str, Any]],
+    test_mode: bool,
+    now: datetime,
+) -> Contract:
+    """Open the deal's next revision in state `sending`."""
+    last = sa.select(sa.func.coalesce(sa.func.max(contracts.c.revision), 0)).where(
+        contracts.c.deal_id == deal_id
+    )
+    revision = int((await tx.execute(last)).scalar_one()) + 1
+    await tx.execute(
+        sa.insert(contracts).values(
+            deal_id=deal_id,
+            revision=revision,
+            token=token,
+            state="sending",
+            paper_id=paper_id,
+            signers=[dict(s) for s in signers],
+            test_mode=test_mode,
+            created_at=now,
+        )
+    )
+    found = await by_token(tx, token)
+    assert found is not None
+    return found
+
+
+async def latest(tx: AsyncConnection, deal_id: str) -> Contract | None:
+    """The deal's newest revision."""
+    query = (
+        sa.select(contracts)
+        .where(contracts.c.deal_id == deal_id)
+        .order_by(contracts.c.revision.desc())
+        .limit(1)
+    )
+    return _one((await tx.execute(query)).first())
+
+
+async def by_token(tx: AsyncConnection, token: str) -> Contract | None:
+    """The revision that was sent under this token."""
+    return _one((await tx.execute(sa.select(contracts).where(contracts.c.token == token))).first())
+
+
+async def by_request(tx: AsyncConnection, request_id: str) -> Contract | None:
+    """The revision that became this signature request."""
+    query = sa.select(contracts).where(contracts.c.request_id == request_id)
+    return _one((await tx.execute(query)).first())
+
+
+async def in_flight(tx: AsyncConnection, limit: int = 500) -> list[Contract]:
+    """Revisions sent or being sent that have not ended, oldest first."""
+    query = (
+        sa.select(contracts)
+        .where(contracts.c.state.in_(("sending", "open")))
+        .order_by(contracts.c.id)
+        .limit(limit)
+    )
+    return [_contract(row) for row in await tx.execute(query)]
+
+
+async def sent(
+    tx: AsyncConnection, contract_id: int, *, request_id: str, details_url: str | None, now: datetime
+) -> None:
+    """The request exists at Dropbox Sign."""
+    await tx.execute(
+        sa.update(contracts)
+        .where(contracts.c.id == contract_id, contracts.c.state == "sending")
+        .values(state="open", request_id=request_id, details_url=details_url, sent_at=now)
+    )
+
+
+async def end(
+    tx: AsyncConnection, contract_id: int, *, state: str, now: datetime, reason: str | None = None
+) -> None:
+    """The revision came to its end: completed, declined, expired, canceled, failed or refused."""
+    await tx.execute(
+        sa.update(contracts)
+        .where(contracts.c.id == contract_id, contracts.c.state.in_(("sending", "open")))
+        .values(state=state, ended_at=now, reason=reason)
+    )
+
+
+def _one(row: sa.Row[Any] | None) -> Contract | None:
+    return _contract(row) if row else None
+
+
+def _contract(row: sa.Row[Any]) -> Contract:
+    return Contract(**{field: getattr(row, field) for field in Contract.__dataclass_fields__})

@@ -1,0 +1,126 @@
+"""Opens the ledger: one engine, writes that take the lock at once, migrations to the newest shape."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+_BUSY_TIMEOUT_MS = 15_000
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened or written. The text says which database and what to do."""
+
+
+class Ledger:
+    """A handle on the database. `write()` and `read()` give a transaction each."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is (prints without its password)."""
+        return self.engine.url
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write: committed when the block ends, rolled back when it raises."""
+        async with self.engine.begin() as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads; it never waits for a writer."""
+        async with self.engine.connect() as plain:
+            tx = await plain.execution_options(dealflow_read_only=True)
+            yield tx
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+async def open_ledger(url: str, *, migrate: bool = True) -> Ledger:
+    """Open (and by default migrate) the ledger at an async SQLAlchemy URL.
+
+    Raises LedgerError when the database cannot be reached or its folder not be made.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        try:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise LedgerError(f"cannot make the ledger's folder: {problem.strerror}") from None
+    ledger = Ledger(_engine(parsed))
+    try:
+        if migrate:
+            await upgrade(ledger)
+        else:
+            async with ledger.read() as tx:
+                await tx.execute(sa.text("select 1"))
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as problem:
+        await ledger.close()
+        raise LedgerError(
+            f"the ledger database does not answer ({parsed.render_as_string()}): {type(problem).__name__}; "
+            "check DEALFLOW_DATABASE_URL and that the server runs"
+        ) from problem
+    return ledger
+
+
+async def upgrade(ledger: Ledger) -> None:
+    """Bring the tables to the newest shape; several processes may do so at once."""
+    async with ledger.write() as tx:
+        if ledger.dialect == "postgresql":
+            await tx.execute(sa.text("select pg_advisory_xact_lock(726411)"))
+        await tx.run_sync(_upgrade)
+
+
+def upsert(tx: AsyncConnection, table: sa.Table) -> Any:
+    """An INSERT of this database's own dialect, for its ON CONFLICT clause."""
+    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _engine(url: sa.URL) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def on_connect(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = raw.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an acknowledged delivery survives a power cut
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a writer that began as a reader would be refused when another writer came between.
+        read_only = connection.get_execution_options().get("dealflow_read_only")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine

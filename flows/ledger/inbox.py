@@ -1,0 +1,311 @@
+"""Everything that happens becomes a row here first; rows are claimed under a lease, in order within a lane.
+
+States: due -> claimed -> done | ignored | dead, or back to parked (a failure, tried again) or held (a
+business "no", looked at again when the deal changes). A parked or held row keeps its place: later rows of
+its lane wait behind it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.ledger.database import upsert
+from flows.ledger.tables import deliveries, inbox
+
+OPEN = ("due", "claimed", "parked", "held")
+WAKE_CHANNEL = "dealflow_inbox"
+
+
+class LeaseLostError(Exception):
+    """Another worker has taken this row over: stop, and write nothing more for it."""
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to record. `key` is unique within `source`; `lane` orders; `content` stays in the ledger."""
+
+    source: str
+    key: str
+    kind: str
+    lane: str
+    content: Mapping[str, Any]
+    deal_id: str | None = None
+    occurred_at: datetime | None = None
+    dead_reason: str | None = None  # stored, but not to be handled
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the inbox as a flow sees it."""
+
+    id: int
+    source: str
+    key: str
+    kind: str
+    lane: str
+    deal_id: str | None
+    content: Mapping[str, Any]
+    occurred_at: datetime | None
+    received_at: datetime
+    state: str
+    attempts: int
+    due_at: datetime
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    flow_run_id: str | None = None
+    reason: str | None = None
+    outcome: Mapping[str, Any] | None = None
+    finished_at: datetime | None = None
+    delivery_id: int | None = None
+
+
+@dataclass
+class Recorded:
+    """What recording did: ids of new rows, and how many were known already."""
+
+    new: list[int] = field(default_factory=list)
+    known: int = 0
+
+
+async def store_delivery(
+    tx: AsyncConnection, *, source: str, headers: Mapping[str, str], body: bytes, now: datetime
+) -> int:
+    """Keep the exact bytes of a verified delivery; the same bytes again only raise its `repeats`. Returns its id."""
+    digest = hashlib.sha256(body).hexdigest()
+    statement = upsert(tx, deliveries).values(
+        source=source, sha256=digest, headers=dict(headers), body=body, received_at=now, repeats=0
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["source", "sha256"], set_={"repeats": deliveries.c.repeats + 1}
+    ).returning(deliveries.c.id)
+    return int((await tx.execute(statement)).scalar_one())
+
+
+async def record(
+    tx: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, delivery_id: int | None = None
+) -> Recorded:
+    """Add events; one whose (source, key) is known adds no row. PostgreSQL listeners are notified on commit."""
+    done = Recorded()
+    for event in events:
+        statement = upsert(tx, inbox).values(
+            source=event.source,
+            event_key=event.key[:255],
+            kind=event.kind,
+            lane=event.lane[:128],
+            deal_id=event.deal_id,
+            delivery_id=delivery_id,
+            content=dict(event.content),
+            occurred_at=event.occurred_at,
+            received_at=now,
+            due_at=now,
+            state="dead" if event.dead_reason else "due",
+            reason=event.dead_reason,
+            finished_at=now if event.dead_reason else None,
+        )
+        statement = statement.on_conflict_do_nothing(index_elements=["source", "event_key"])
+        row = (await tx.execute(statement.returning(inbox.c.id))).scalar_one_or_none()
+        if row is None:
+            done.known += 1
+        else:
+            done.new.append(int(row))
+    if done.new and tx.dialect.name == "postgresql":
+        await tx.execute(sa.text(f"notify {WAKE_CHANNEL}"))
+    return done
+
+
+async def claim(
+    tx: AsyncConnection,
+    *,
+    owner: str,
+    now: datetime,
+    lease_s: float,
+    limit: int,
+    not_kinds: Sequence[str] = (),
+) -> list[Event]:
+    """Take due rows, oldest first: at most one a lane, none whose lane has an earlier open row."""
+    earlier = inbox.alias("earlier")
+    free = sa.or_(
+        sa.and_(inbox.c.state.in_(("due", "parked", "held")), inbox.c.due_at <= now),
+        sa.and_(inbox.c.state == "claimed", inbox.c.lease_until <= now),
+    )
+    first_of_lane = ~sa.exists().where(
+        earlier.c.lane == inbox.c.lane, earlier.c.id < inbox.c.id, earlier.c.state.in_(OPEN)
+    )
+    query = sa.select(inbox.c.id).where(free, first_of_lane).order_by(inbox.c.id).limit(limit)
+    if not_kinds:
+        query = query.where(inbox.c.kind.not_in(list(not_kinds)))
+    if tx.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True, of=inbox)
+    ids = list((await tx.execute(query)).scalars())
+    if not ids:
+        return []
+    await tx.execute(
+        sa.update(inbox)
+        .where(inbox.c.id.in_(ids))
+        .values(
+            state="claimed",
+            lease_owner=owner,
+            lease_until=now + timedelta(seconds=lease_s),
+            attempts=inbox.c.attempts + 1,
+        )
+    )
+    return await load(tx, ids)
+
+
+async def load(tx: AsyncConnection, ids: Sequence[int]) -> list[Event]:
+    """The rows with these ids, oldest first."""
+    if not ids:
+        return []
+    rows = await tx.execute(sa.select(inbox).where(inbox.c.id.in_(list(ids))).order_by(inbox.c.id))
+    return [_event(row) for row in rows]
+
+
+async def renew(tx: AsyncConnection, ids: Sequence[int], *, owner: str, until: datetime) -> int:
+    """Lengthen the lease on rows still ours; returns how many are."""
+    if not ids:
+        return 0
+    result = await tx.execute(
+        sa.update(inbox)
+        .where(inbox.c.id.in_(list(ids)), inbox.c.lease_owner == owner, inbox.c.state == "claimed")
+        .values(lease_until=until)
+    )
+    return result.rowcount
+
+
+async def assert_held_by(tx: AsyncConnection, event_id: int, owner: str) -> None:
+    """Raise LeaseLostError unless this worker still holds the row (asked before every outward write)."""
+    query = sa.select(inbox.c.id).where(
+        inbox.c.id == event_id, inbox.c.lease_owner == owner, inbox.c.state == "claimed"
+    )
+    if (await tx.execute(query)).first() is None:
+        raise LeaseLostError(f"event {event_id} is no longer held by this worker")
+
+
+async def note_run(tx: AsyncConnection, ids: Sequence[int], flow_run_id: str) -> None:
+    """Remember which Prefect run handles these rows."""
+    await tx.execute(sa.update(inbox).where(inbox.c.id.in_(list(ids))).values(flow_run_id=flow_run_id))
+
+
+async def settle(
+    tx: AsyncConnection,
+    event_id: int,
+    *,
+    owner: str,
+    state: str,
+    now: datetime,
+    reason: str | None = None,
+    outcome: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
+    deal_id: str | None = None,
+) -> None:
+    """End or put back a claimed row. `due_at` goes with parked and held. Raises LeaseLostError."""
+    values: dict[str, Any] = {
+        "state": state,
+        "reason": reason,
+        "lease_owner": None,
+        "lease_until": None,
+        "finished_at": now if state in ("done", "ignored", "dead") else None,
+    }
+    if outcome is not None:
+        values["outcome"] = dict(outcome)
+    if due_at is not None:
+        values["due_at"] = due_at
+    if deal_id is not None:
+        values["deal_id"] = deal_id
+    result = await tx.execute(
+        sa.update(inbox)
+        .where(inbox.c.id == event_id, inbox.c.lease_owner == owner, inbox.c.state == "claimed")
+        .values(**values)
+    )
+    if result.rowcount != 1:
+        raise LeaseLostError(f"event {event_id} is no longer held by this worker")
+
+
+async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) -> int:
+    """The deal changed: look at its held rows again now. Returns how many."""
+    if not deal_ids:
+        return 0
+    result = await tx.execute(
+        sa.update(inbox)
+        .where(inbox.c.deal_id.in_(list(deal_ids)), inbox.c.state == "held", inbox.c.due_at > now)
+        .values(due_at=now)
+    )
+    return result.rowcount
+
+
+async def free_leases(tx: AsyncConnection, owners: Sequence[str], *, now: datetime) -> list[Event]:
+    """End the leases of workers known to be dead; returns the rows they held."""
+    if not owners:
+        return []
+    query = sa.select(inbox).where(inbox.c.state == "claimed", inbox.c.lease_owner.in_(list(owners)))
+    held = [_event(row) for row in await tx.execute(query)]
+    if held:
+        await tx.execute(sa.update(inbox).where(inbox.c.id.in_([e.id for e in held])).values(lease_until=now))
+    return held
+
+
+async def lease_owners(tx: AsyncConnection) -> list[str]:
+    """Who holds rows at this moment."""
+    query = sa.select(inbox.c.lease_owner).where(inbox.c.state == "claimed").distinct()
+    return [owner for owner in (await tx.execute(query)).scalars() if owner]
+
+
+async def next_due(tx: AsyncConnection) -> datetime | None:
+    """When the next open row falls due (or its lease ends); None when nothing is open."""
+    query = sa.select(
+        sa.func.min(sa.case((inbox.c.state == "claimed", inbox.c.lease_until), else_=inbox.c.due_at))
+    ).where(inbox.c.state.in_(OPEN))
+    value = (await tx.execute(query)).scalar_one_or_none()
+    return inbox.c.due_at.type.process_result_value(value, tx.dialect) if value else None
+
+
+async def listing(
+    tx: AsyncConnection, *, states: Sequence[str] = (), deal_id: str | None = None, limit: int = 50
+) -> list[Event]:
+    """Rows for people to look at, newest first."""
+    query = sa.select(inbox).order_by(inbox.c.id.desc()).limit(limit)
+    if states:
+        query = query.where(inbox.c.state.in_(list(states)))
+    if deal_id:
+        query = query.where(inbox.c.deal_id == deal_id)
+    return [_event(row) for row in await tx.execute(query)]
+
+
+async def tally(tx: AsyncConnection) -> dict[str, int]:
+    """How many rows stand in each state."""
+    rows = await tx.execute(sa.select(inbox.c.state, sa.func.count()).group_by(inbox.c.state))
+    return {state: int(n) for state, n in rows}
+
+
+async def delivery(tx: AsyncConnection, delivery_id: int) -> sa.Row[Any] | None:
+    """The stored delivery: exact bytes and headers."""
+    return (await tx.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id))).first()
+
+
+def _event(row: sa.Row[Any]) -> Event:
+    return Event(
+        id=row.id,
+        source=row.source,
+        key=row.event_key,
+        kind=row.kind,
+        lane=row.lane,
+        deal_id=row.deal_id,
+        content=row.content,
+        occurred_at=row.occurred_at,
+        received_at=row.received_at,
+        state=row.state,
+        attempts=row.attempts,
+        due_at=row.due_at,
+        lease_owner=row.lease_owner,
+        lease_until=row.lease_until,
+        flow_run_id=row.flow_run_id,
+        reason=row.reason,
+        outcome=row.outcome,
+        finished_at=row.finished_at,
+        delivery_id=row.delivery_id,
+    )

@@ -1,0 +1,102 @@
+"""Rendered documents, frozen: the very bytes that were filed or sent, versioned by what they were made from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.ledger.tables import papers
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A frozen document. `sha256` is of the PDF bytes, `source_sha256` of template and values."""
+
+    id: int
+    deal_id: str
+    kind: str
+    version: int
+    source_sha256: str
+    sha256: str
+    title: str
+    content: bytes
+    created_at: datetime
+    file_id: str | None
+
+
+async def freeze(
+    tx: AsyncConnection,
+    *,
+    deal_id: str,
+    kind: str,
+    source_sha256: str,
+    sha256: str,
+    title: str,
+    content: bytes,
+    now: datetime,
+) -> Paper:
+    """Keep a document; the same sources again give the version kept before, never a new one."""
+    same = sa.select(papers).where(
+        papers.c.deal_id == deal_id, papers.c.kind == kind, papers.c.source_sha256 == source_sha256
+    )
+    row = (await tx.execute(same)).first()
+    if row is None:
+        newest = sa.select(sa.func.coalesce(sa.func.max(papers.c.version), 0)).where(
+            papers.c.deal_id == deal_id, papers.c.kind == kind
+        )
+        version = int((await tx.execute(newest)).scalar_one()) + 1
+        await tx.execute(
+            sa.insert(papers).values(
+                deal_id=deal_id,
+                kind=kind,
+                version=version,
+                source_sha256=source_sha256,
+                sha256=sha256,
+                title=title,
+                content=content,
+                created_at=now,
+            )
+        )
+        row = (await tx.execute(same)).one()
+    return _paper(row)
+
+
+async def by_id(tx: AsyncConnection, paper_id: int) -> Paper:
+    """The document with this id. Raises sqlalchemy.exc.NoResultFound for an unknown one."""
+    return _paper((await tx.execute(sa.select(papers).where(papers.c.id == paper_id))).one())
+
+
+async def newest(tx: AsyncConnection, deal_id: str, kind: str) -> Paper | None:
+    """The deal's latest version of a kind of document."""
+    query = (
+        sa.select(papers)
+        .where(papers.c.deal_id == deal_id, papers.c.kind == kind)
+        .order_by(papers.c.version.desc())
+        .limit(1)
+    )
+    row = (await tx.execute(query)).first()
+    return _paper(row) if row else None
+
+
+async def kinds_on_file(tx: AsyncConnection, deal_ids: list[str]) -> dict[str, set[str]]:
+    """Which kinds of document are filed in HubSpot, per deal."""
+    rows = await tx.execute(
+        sa.select(papers.c.deal_id, papers.c.kind)
+        .where(papers.c.deal_id.in_(deal_ids), papers.c.file_id.is_not(None))
+        .distinct()
+    )
+    found: dict[str, set[str]] = {}
+    for deal_id, kind in rows:
+        found.setdefault(deal_id, set()).add(kind)
+    return found
+
+
+async def note_file(tx: AsyncConnection, paper_id: int, file_id: str) -> None:
+    """Remember the HubSpot file that holds this document."""
+    await tx.execute(sa.update(papers).where(papers.c.id == paper_id).values(file_id=file_id))
+
+
+def _paper(row: sa.Row[Any]) -> Paper:
+    return Paper(**{field: getattr(row, field) for field in Paper.__dataclass_fields__})

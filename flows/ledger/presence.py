@@ -1,0 +1,61 @@
+"""Which workers are alive and where to wake them, and plain counters by day."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.ledger.database import upsert
+from flows.ledger.tables import counts, workers
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker's last sign of life. `wake_port`: UDP on loopback, for a gateway on the same machine."""
+
+    name: str
+    started_at: datetime
+    seen_at: datetime
+    wake_port: int | None
+    prefect_ok: bool
+    note: str | None
+
+
+async def report(tx: AsyncConnection, worker: Worker) -> None:
+    """Write a sign of life."""
+    values = {
+        "started_at": worker.started_at,
+        "seen_at": worker.seen_at,
+        "wake_port": worker.wake_port,
+        "prefect_ok": worker.prefect_ok,
+        "note": worker.note,
+    }
+    statement = upsert(tx, workers).values(name=worker.name, **values)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+async def leave(tx: AsyncConnection, name: str) -> None:
+    """A worker stops in good order."""
+    await tx.execute(sa.delete(workers).where(workers.c.name == name))
+
+
+async def alive(tx: AsyncConnection, *, since: datetime) -> list[Worker]:
+    """Workers seen since then."""
+    rows = await tx.execute(sa.select(workers).where(workers.c.seen_at >= since))
+    return [Worker(**{f: getattr(row, f) for f in Worker.__dataclass_fields__}) for row in rows]
+
+
+async def count(tx: AsyncConnection, name: str, *, now: datetime) -> None:
+    """Raise a counter of the day by one."""
+    statement = upsert(tx, counts).values(day=now.date().isoformat(), name=name, n=1)
+    await tx.execute(
+        statement.on_conflict_do_update(index_elements=["day", "name"], set_={"n": counts.c.n + 1})
+    )
+
+
+async def totals(tx: AsyncConnection) -> dict[str, int]:
+    """All counters, summed over the days."""
+    rows = await tx.execute(sa.select(counts.c.name, sa.func.sum(counts.c.n)).group_by(counts.c.name))
+    return {name: int(n) for name, n in rows}
