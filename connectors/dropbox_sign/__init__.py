@@ -1,0 +1,5 @@
+"""Dropbox Sign: status and downloads (`client`), sending (`sender`), callbacks (`callback`), records and
+statuses.
+
+Importing this package loads nothing; import the shelf you need (`sender` alone loads the vendor's SDK, late).
+"""

@@ -1,0 +1,338 @@
+"""One HTTP exchange with a vendor: send once, turn the outcome into bytes or into one of `connectors.errors`.
+
+Status decides, never the body: proxies answer HTML and one vendor's own sample error is not valid JSON.
+Nothing is retried, no redirect is followed, no proxy is taken from the environment, no body is logged.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import httpx
+
+from connectors.errors import (
+    Applied,
+    AuthError,
+    ConflictError,
+    ConnectorError,
+    ContractError,
+    RateLimitedError,
+    RejectedError,
+    TransientError,
+)
+from connectors.pace import Lane, Pace
+
+MAX_BODY_BYTES = 100 * 1024 * 1024
+MAX_WAIT_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds for each phase of one call; total_s bounds the whole, so a dripping answer cannot hold us."""
+
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    write_s: float = 30.0
+    pool_s: float = 10.0
+    total_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """What metrics may know of one call. status is None when no answer came; outcome is "ok" or a class
+    name."""
+
+    vendor: str
+    operation: str
+    status: int | None
+    duration_s: float
+    outcome: str
+
+
+OnCall = Callable[[CallRecord], None]
+
+
+@dataclass(frozen=True)
+class ErrorDetail:
+    """What a vendor's error body tells, in machine words only; every field may be missing."""
+
+    category: str | None = None
+    request_id: str | None = None
+    properties: tuple[str, ...] = ()
+    error_path: str | None = None
+    existing_id: str | None = None
+    missing_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """How one vendor answers: its status table, its exceptions by operation, and how to read an error
+    body."""
+
+    name: str
+    statuses: Mapping[int, type[ConnectorError]]
+    read_detail: Callable[[object], ErrorDetail]
+    by_operation: Mapping[tuple[str, int], type[ConnectorError]] = field(default_factory=dict)
+    wait_s: Mapping[int, float] = field(default_factory=dict)
+    doubtful: frozenset[tuple[str, int]] = frozenset()
+
+    def error(
+        self,
+        operation: str,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        write: bool,
+        now_s: float,
+    ) -> ConnectorError:
+        """The error for a status outside the expected ones. now_s: Unix time, to read reset headers."""
+        kind = self.by_operation.get((operation, status)) or self.statuses.get(status) or _by_class(status)
+        detail = self.read_detail(_loose_json(body))
+        common: dict[str, Any] = {
+            "status": status,
+            "category": detail.category,
+            "request_id": detail.request_id or _header(headers, "x-hubspot-correlation-id"),
+            "retry_after_s": _wait_s(headers, status, now_s, self.wait_s.get(status)),
+            "applied": self._applied(operation, status, write),
+        }
+        if issubclass(kind, RejectedError):
+            common |= {"properties": detail.properties, "error_path": detail.error_path}
+        if issubclass(kind, ConflictError):
+            common |= {"existing_id": detail.existing_id}
+        if issubclass(kind, AuthError):
+            common |= {"missing_scopes": detail.missing_scopes}
+        return kind(self.name, operation, **common)
+
+    def _applied(self, operation: str, status: int, write: bool) -> Applied:
+        if not write:
+            return "no"
+        if (operation, status) in self.doubtful:
+            return "maybe"
+        return "no" if 400 <= status < 500 else "maybe"
+
+
+def _by_class(status: int) -> type[ConnectorError]:
+    if 400 <= status < 500:
+        return RejectedError
+    return TransientError if status >= 500 else ContractError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply with an expected status. The body was read whole."""
+
+    vendor: str
+    operation: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    write: bool
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ContractError (applied "maybe" for a write) when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            self.not_understood("the body is not JSON")
+
+    def not_understood(self, detail: str) -> NoReturn:
+        """Raise ContractError for this answer."""
+        applied: Applied = "maybe" if self.write else "no"
+        raise ContractError(self.vendor, self.operation, status=self.status, detail=detail, applied=applied)
+
+
+def make_http(timeouts: Timeouts | None = None, *, max_connections: int = 20) -> httpx.AsyncClient:
+    """A client fit for sharing: keep-alive, no redirects, no proxy or credentials from the environment."""
+    times = timeouts or Timeouts()
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(
+            connect=times.connect_s, read=times.read_s, write=times.write_s, pool=times.pool_s
+        ),
+        limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+class Exchange:
+    """Sends calls of one vendor over a shared HTTP client, paced and counted."""
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        *,
+        base_url: str,
+        authorization: str,
+        http: httpx.AsyncClient | None = None,
+        pace: Pace | None = None,
+        on_call: OnCall | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.vendor = vendor
+        self.base_url = base_url.rstrip("/")
+        self.timeouts = timeouts or Timeouts()
+        self.http = http or make_http(self.timeouts)
+        self._owns_http = http is None
+        self._authorization = authorization
+        self._pace = pace
+        self._on_call = on_call
+
+    async def close(self) -> None:
+        """Close the HTTP client if this exchange made it."""
+        if self._owns_http:
+            await self.http.aclose()
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        write: bool,
+        expect: Sequence[int] = (200,),
+        buckets: Sequence[str] = (),
+        lane: Lane = Lane.NORMAL,
+        params: Mapping[str, str] | None = None,
+        json_body: object = None,
+        form: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+    ) -> Answer:
+        """Send once. `path` is below the base URL and already escaped. `write` says whether it can change
+        things.
+
+        Raises the ConnectorError the vendor's table names for the status, TransientError when no answer came,
+        ContractError when it cannot be read or is larger than MAX_BODY_BYTES.
+        """
+        if self._pace is not None and buckets:
+            await self._pace.wait(buckets, lane)
+        headers = {"Authorization": self._authorization, "Accept": "application/json, */*;q=0.1"}
+        request = self.http.build_request(
+            method,
+            self.base_url + path,
+            params=params,
+            json=json_body,
+            data=form,
+            files=files,
+            headers=headers,
+        )
+        try:
+            return await self._measured(operation, request, write=write, expect=expect)
+        except RateLimitedError as error:
+            self._slow_down(buckets, error)
+            raise
+
+    async def fetch(self, operation: str, url: str) -> Answer:
+        """GET an address the vendor handed out (a signed file URL), without our credentials."""
+        if httpx.URL(url).scheme not in ("https", "http"):
+            raise ContractError(self.vendor.name, operation, detail="the file address is not a web address")
+        request = self.http.build_request("GET", url)
+        return await self._measured(operation, request, write=False, expect=(200,))
+
+    async def _measured(
+        self, operation: str, request: httpx.Request, *, write: bool, expect: Sequence[int]
+    ) -> Answer:
+        started = time.perf_counter()
+        status: int | None = None
+        outcome = "cancelled"
+        try:
+            answer = await self._once(operation, request, write=write)
+            status = answer.status
+            if status not in expect:
+                raise self.vendor.error(
+                    operation, status, answer.headers, answer.body, write=write, now_s=time.time()
+                )
+            outcome = "ok"
+            return answer
+        except ConnectorError as error:
+            outcome, status = type(error).__name__, error.status
+            raise
+        finally:
+            if self._on_call is not None:
+                spent = time.perf_counter() - started
+                self._on_call(CallRecord(self.vendor.name, operation, status, spent, outcome))
+
+    async def _once(self, operation: str, request: httpx.Request, *, write: bool) -> Answer:
+        status: int | None = None
+        try:
+            async with asyncio.timeout(self.timeouts.total_s):
+                response = await self.http.send(request, stream=True)
+                status = response.status_code
+                try:
+                    body = await self._read(operation, response, write)
+                finally:
+                    await response.aclose()
+        except httpx.InvalidURL:
+            raise ContractError(self.vendor.name, operation, detail="not a usable address") from None
+        except (httpx.HTTPError, TimeoutError) as problem:
+            raise self._no_answer(operation, problem, status, write) from None
+        return Answer(self.vendor.name, operation, status, response.headers, body, write)
+
+    async def _read(self, operation: str, response: httpx.Response, write: bool) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise ContractError(
+                    self.vendor.name,
+                    operation,
+                    status=response.status_code,
+                    detail="the answer is too large",
+                    applied="maybe" if write else "no",
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _no_answer(
+        self, operation: str, problem: Exception, status: int | None, write: bool
+    ) -> ConnectorError:
+        # Only these are sure to have happened before the request left: everything else may have arrived.
+        before = isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        before = before or isinstance(problem, (httpx.UnsupportedProtocol, httpx.ProxyError))
+        applied: Applied = "no" if before or not write else "maybe"
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(problem).__name__).lower()
+        kind = ContractError if isinstance(problem, httpx.DecodingError) else TransientError
+        return kind(self.vendor.name, operation, status=status, detail=words, applied=applied)
+
+    def _slow_down(self, buckets: Sequence[str], error: RateLimitedError) -> None:
+        if self._pace is None or not buckets:
+            return
+        wait_s = error.retry_after_s
+        self._pace.penalise(buckets, self._pace.window_s(buckets) if wait_s is None else wait_s)
+
+
+def _loose_json(body: bytes) -> object:
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    for key, value in headers.items():
+        if key.lower() == name:
+            return value
+    return None
+
+
+def _wait_s(headers: Mapping[str, str], status: int, now_s: float, usual: float | None) -> float | None:
+    """Seconds to wait: Retry-After, else X-Ratelimit-Reset (Unix seconds, on 429 only), else the usual."""
+    named = _number(_header(headers, "retry-after"))
+    if named is None and status == 429:
+        reset = _number(_header(headers, "x-ratelimit-reset"))
+        named = None if reset is None else reset - now_s
+    if named is None:
+        return usual
+    return min(max(named, 0.0), MAX_WAIT_S)
+
+
+def _number(text: str | None) -> float | None:
+    if text is None or not re.fullmatch(r"\s*\d{1,12}(\.\d{1,6})?\s*", text):
+        return None
+    return float(text)
