@@ -37,7 +37,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Warning:  # noqa: A001 - the vendor's word
+class RequestWarning:
     """Something the vendor accepted with reserve. "unconfirmed": put on hold, nobody got mail."""
 
     name: str
@@ -58,7 +58,7 @@ class SignatureRequest:
     created_at: datetime | None = None
     expires_at: datetime | None = None
     signatures: tuple[Signature, ...] = ()
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[RequestWarning, ...] = ()
     requester_email: str | None = field(default=None, repr=False)
     template_ids: tuple[str, ...] = ()
 
@@ -145,10 +145,10 @@ def _has_id(data: object) -> bool:
     return bool(text(mapping(data).get("signature_id")))
 
 
-def parse_warning(data: object) -> Warning:
+def parse_warning(data: object) -> RequestWarning:
     """One warning; a shape we do not know becomes a warning without a name."""
     row = mapping(data)
-    return Warning(text(row.get("warning_name")) or "", text(row.get("warning_msg")) or "")
+    return RequestWarning(text(row.get("warning_name")) or "", text(row.get("warning_msg")) or "")
 
 
 def parse_metadata(data: object) -> Mapping[str, str]:

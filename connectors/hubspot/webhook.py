@@ -124,7 +124,8 @@ def event_key(event: HubSpotEvent) -> str:
     canonical = json.dumps(stable, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:32]
     subject = event.object_id or event.from_object_id or event.primary_object_id or "-"
-    return f"{event.portal_id or '-'}:{event.subscription_type or '-'}:{subject}:{digest}"
+    named = (event.portal_id or "-", event.subscription_type or "-", subject)
+    return ":".join(part.encode("ascii", "backslashreplace").decode() for part in (*named, digest))
 
 
 def _event(row: Mapping[str, Any]) -> HubSpotEvent:
