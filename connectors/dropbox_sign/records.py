@@ -9,12 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from connectors.errors import ContractError
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 UNCONFIRMED = "unconfirmed"
 
 
@@ -54,7 +52,7 @@ class SignatureRequest:
     is_declined: bool = False
     has_error: bool = False
     test_mode: bool = False
-    metadata: Mapping[str, str] = _EMPTY
+    metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     expires_at: datetime | None = None
     signatures: tuple[Signature, ...] = ()
@@ -201,7 +199,7 @@ def parse_api_app(data: object) -> ApiApp:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else _EMPTY
+    return value if isinstance(value, dict) else {}
 
 
 def items(value: object) -> list[Any]:

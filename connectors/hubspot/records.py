@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
 from typing import Any
 
 from connectors.errors import ContractError
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -38,13 +35,13 @@ class Record:
     """
 
     id: str
-    properties: Mapping[str, str | None] = _EMPTY
+    properties: Mapping[str, str | None] = field(default_factory=dict)
     created_at: datetime | None = None
     updated_at: datetime | None = None
     archived: bool = False
     archived_at: datetime | None = None
-    history: Mapping[str, tuple[HistoryEntry, ...]] = _EMPTY
-    associations: Mapping[str, tuple[str, ...]] = _EMPTY
+    history: Mapping[str, tuple[HistoryEntry, ...]] = field(default_factory=dict)
+    associations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truncated: frozenset[str] = frozenset()
     is_new: bool | None = None
     write_trace_id: str | None = None
@@ -69,7 +66,7 @@ class BatchRead:
 
     records: Mapping[str, Record]
     missing: tuple[str, ...] = ()
-    failed: Mapping[str, RowError] = _EMPTY
+    failed: Mapping[str, RowError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class BatchWrite:
     """records and errors by the key asked for; `unknown` keys were in neither: read them before repeating."""
 
     records: Mapping[str, Record]
-    errors: Mapping[str, RowError] = _EMPTY
+    errors: Mapping[str, RowError] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
     @property
@@ -414,7 +411,7 @@ def parse_signed_url(data: object) -> SignedUrl:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else _EMPTY
+    return value if isinstance(value, dict) else {}
 
 
 def items(value: object) -> list[Any]:

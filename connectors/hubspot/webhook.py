@@ -10,9 +10,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from connectors.errors import ForgedEventError, MalformedEventError
@@ -65,7 +64,7 @@ class HubSpotEvent:
     to_object_id: str | None = None
     association_removed: bool = False
     is_primary_association: bool = False
-    raw: Mapping[str, Any] = MappingProxyType({})
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 def verify(
