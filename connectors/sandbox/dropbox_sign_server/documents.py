@@ -125,11 +125,11 @@ def _marks(request: SignatureRequest, field: Field) -> list[dict[str, object]]:
     place = {"x": field.x, "y": field.y, "width": field.width, "height": field.height}
     found: list[dict[str, object]] = []
     if field.from_tag and request.draft.hide_text_tags:
-        found.append({**place, "kind": "cover", "text": "", "below": "", "y": field.y - 0.25 * field.height})
+        found.append({**place, "kind": "cover", "text": "", "below": [], "y": field.y - 0.25 * field.height})
     text = field_value(request, field)
     if text:
         signature = next((s for s in request.signatures if s.index == field.signer and s.signed_at), None)
-        below = f"{signature.email} · {_utc(signature.signed_at or 0)}" if signature else ""
+        below = [signature.email, _utc(signature.signed_at or 0)] if signature else []
         found.append({**place, "kind": field.type, "text": text, "below": below})
     return found
 

@@ -39,7 +39,8 @@ def find_tags(reader: PdfReader, document: int) -> list[Field]:
             x, y, size = places[at]
             field = _field(match, serial=f"{document}_{number}_{len(found)}")
             field.document, field.page = document, number
-            field.x = x + (match.start() - starts[at]) * size * _WIDE
+            before = text[starts[at] : match.start()].lstrip(" ")  # pypdf puts spaces of its own in front
+            field.x = x + len(before) * size * _WIDE
             field.y, field.height = y, size
             field.width = max(len(match[0]) * size * _WIDE, 40.0)
             found.append(field)
