@@ -119,7 +119,7 @@ def _show_line(line: PricedLine, table: PriceTable, text: LocaleText) -> dict[st
     if line.discount_percent is not None:
         discount = text.percent(line.discount_percent)
     elif line.discount_per_unit is not None:
-        discount = text.money(line.discount_per_unit, table.currency, table.minor_units, finest=_FINEST)
+        discount = text.money(line.discount_amount, table.currency, table.minor_units)
     return {
         "number": str(line.number),
         "name": " ".join(line.name.split()),
