@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from connectors.sandbox.dropbox_sign_server import reading, views
+from connectors.sandbox.dropbox_sign_server import account_views, reading, views
 from connectors.sandbox.dropbox_sign_server.errors import VendorError, bad
 from connectors.sandbox.dropbox_sign_server.events import is_loopback
 from connectors.sandbox.dropbox_sign_server.forms import read_body
@@ -23,7 +23,7 @@ def account_router(state: State) -> APIRouter:
         for name, value in own.items():
             if request.query_params.get(name, value) != value:
                 raise VendorError("not_found", "Account not found", name)
-        return {"account": views.account(state.account)}
+        return {"account": account_views.account(state.account)}
 
     @router.put("/account")
     async def change_account(request: Request) -> dict[str, Any]:
@@ -32,12 +32,12 @@ def account_router(state: State) -> APIRouter:
         if "callback_url" in fields:
             state.account.callback_url = callback_url(fields)
         state.account.locale = reading.text(fields, "locale") or state.account.locale
-        return {"account": views.account(state.account)}
+        return {"account": account_views.account(state.account)}
 
     @router.get("/api_app/{client_id}")
     async def api_app(client_id: str) -> dict[str, Any]:
         """One API app."""
-        return {"api_app": views.api_app(state.app(client_id), state.account)}
+        return {"api_app": account_views.api_app(state.app(client_id), state.account)}
 
     @router.put("/api_app/{client_id}")
     async def change_api_app(client_id: str, request: Request) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def account_router(state: State) -> APIRouter:
         if "callback_url" in fields:
             app.callback_url = callback_url(fields)
         app.name, app.domains = name, domains or app.domains
-        return {"api_app": views.api_app(app, state.account)}
+        return {"api_app": account_views.api_app(app, state.account)}
 
     @router.get("/template/list")
     async def templates(request: Request) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def account_router(state: State) -> APIRouter:
         wanted = request.query_params.get("query", "").removeprefix("title:").lower()
         async with alone(state, "template list", state.knobs.list_takes_s):
             rows = [
-                views.template(t, state.account)
+                account_views.template(t, state.account)
                 for t in state.templates.values()
                 if wanted in t.title.lower()
             ]
@@ -68,7 +68,7 @@ def account_router(state: State) -> APIRouter:
     @router.get("/template/{template_id}")
     async def template(template_id: str) -> dict[str, Any]:
         """One template with its roles, fields and merge fields."""
-        return {"template": views.template(state.template(template_id), state.account)}
+        return {"template": account_views.template(state.template(template_id), state.account)}
 
     return router
 

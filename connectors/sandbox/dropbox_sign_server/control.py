@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.sandbox.dropbox_sign_server import views
+from connectors.sandbox.dropbox_sign_server import account_views, views
 from connectors.sandbox.dropbox_sign_server.events import Events, is_loopback
 from connectors.sandbox.dropbox_sign_server.knobs import Knobs
 from connectors.sandbox.dropbox_sign_server.records import Does, Robot, SignatureRequest
@@ -144,8 +144,8 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
     async def whole_state() -> dict[str, Any]:
         """Everything, for assertions."""
         return {
-            "account": views.account(state.account),
-            "apps": [views.api_app(app, state.account) for app in state.apps.values()],
+            "account": account_views.account(state.account),
+            "apps": [account_views.api_app(app, state.account) for app in state.apps.values()],
             "templates": {t.title: t.template_id for t in state.templates.values()},
             "robots": [dict(vars(r)) for r in state.robots],
             "limits": state.knobs.model_dump(),
@@ -204,10 +204,10 @@ def _content(state: State, wanted: EventIn) -> views.Json:
     if kind in ("callback_test",):
         return {}
     if kind == "account_confirmed":
-        return {"account": {**views.account(state.account), **wanted.overrides}}
+        return {"account": {**account_views.account(state.account), **wanted.overrides}}
     if kind.startswith("template_"):
         first = next(iter(state.templates.values()))
-        return {"template": {**views.template(first, state.account), **wanted.overrides}}
+        return {"template": {**account_views.template(first, state.account), **wanted.overrides}}
     known = state.requests.get(wanted.signature_request_id or "")
     if known is not None:
         shown = views.signature_request(known, state.account, state.public_url)

@@ -1,0 +1,177 @@
+"""The stand-in and a callback receiver, each on its own loopback port."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import typst
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from connectors.sandbox import dropbox_sign_server
+from connectors.sandbox.clock import Clock
+
+API_KEY = "stand-in-test-key"
+
+CONTRACT = r"""
+#set page(paper: "a4", margin: 2.5cm)
+= Contract
+Price: [text-merge|noreq|sender|Price|price_1]
+#v(3cm)
+#TAGS
+"""
+
+
+@dataclass
+class Receiver:
+    """Takes callbacks and answers as told. `got` holds (headers, raw body, payload)."""
+
+    url: str = ""
+    status: int = 200
+    answer: str = "Hello API Event Received"
+    got: list[tuple[dict[str, str], bytes, dict[str, Any]]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+        text = body.split(b'name="json"\r\n\r\n', 1)[1].rsplit(b"\r\n--", 1)[0]
+        self.got.append((headers, body, json.loads(text)))
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": self.answer.encode()})
+
+    def types(self, request_id: str | None = None) -> list[str]:
+        """Event types in order of arrival, of one request where given."""
+        return [
+            p["event"]["event_type"]
+            for _, _, p in self.got
+            if request_id is None or p.get("signature_request", {}).get("signature_request_id") == request_id
+        ]
+
+    def last(self, event_type: str) -> dict[str, Any]:
+        """The payload of the last event of a type."""
+        return next(p for _, _, p in reversed(self.got) if p["event"]["event_type"] == event_type)
+
+
+@dataclass
+class World:
+    """What a test holds in its hands."""
+
+    api: httpx.AsyncClient
+    receiver: Receiver
+    sandbox: dropbox_sign_server.DropboxSignSandbox
+    clock: Clock
+
+    async def send(self, **change: Any) -> httpx.Response:
+        """A send with two ordered signers and a tagged contract; `change` alters the JSON fields."""
+        files = change.pop("files", None) or [("contract.pdf", contract_pdf())]
+        body: dict[str, Any] = {
+            "title": "Contract for Acme",
+            "signers": [
+                {"name": "Jane Buyer", "email_address": "jane@buyer.example", "order": 0},
+                {"name": "Ola Nordmann", "email_address": "ola@supplier.example", "order": 1},
+            ],
+            "metadata": {"token": "tok0001", "deal": "42"},
+            "test_mode": True,
+            "use_text_tags": True,
+            "allow_decline": True,
+        }
+        body = {k: v for k, v in {**body, **change}.items() if v is not None}
+        form = {k: v if isinstance(v, str) else json.dumps(v) for k, v in body.items()}
+        parts = {f"files[{n}]": (name, content) for n, (name, content) in enumerate(files)}
+        return await self.api.post("/v3/signature_request/send", data=form, files=parts)
+
+    async def sent(self, **change: Any) -> str:
+        """Send, wait until it is out, return its id."""
+        answer = await self.send(**change)
+        assert answer.status_code == 200, answer.text
+        request_id: str = answer.json()["signature_request"]["signature_request_id"]
+        await self.until(lambda: "signature_request_sent" in self.receiver.types(request_id))
+        return request_id
+
+    async def get(self, request_id: str) -> dict[str, Any]:
+        answer = await self.api.get(f"/v3/signature_request/{request_id}")
+        assert answer.status_code == 200, answer.text
+        shown: dict[str, Any] = answer.json()["signature_request"]
+        return shown
+
+    async def act(self, request_id: str, email: str, does: str, **more: Any) -> httpx.Response:
+        body = {"email": email, "does": does, **more}
+        return await self.api.post(f"/_sandbox/requests/{request_id}/act", json=body)
+
+    async def limits(self, **change: Any) -> None:
+        answer = await self.api.put("/_sandbox/limits", json=change)
+        assert answer.status_code == 200, answer.text
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock and let what it set off arrive."""
+        answer = await self.api.post("/_sandbox/clock/advance", json={"seconds": seconds})
+        assert answer.status_code == 200
+        await asyncio.sleep(0.05)
+
+    async def state(self, request_id: str) -> dict[str, Any]:
+        rows = (await self.api.get("/_sandbox/state")).json()["requests"]
+        found: dict[str, Any] = next(r for r in rows if r["signature_request_id"] == request_id)
+        return found
+
+    async def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
+        """Wait for something to become true; fail loudly when it does not."""
+        end = time.monotonic() + within_s
+        while not holds():
+            assert time.monotonic() < end, f"not within {within_s} s; events so far: {self.receiver.types()}"
+            await asyncio.sleep(0.01)
+
+
+def contract_pdf(*tags: str) -> bytes:
+    """A contract with these tags in white, or with a signature and a date for two signers."""
+    wanted = tags or ("[sig|req|signer1]", "[date|req|signer1]", "[sig|req|signer2]", "[date|req|signer2]")
+    lines = " #v(1.2cm) ".join(f'#text(fill: white, size: 8pt)[#"{tag}"]' for tag in wanted)
+    source = CONTRACT.replace("#TAGS", lines).replace(
+        "[text-merge|noreq|sender|Price|price_1]", '#"[text-merge|noreq|sender|Price|price_1]"'
+    )
+    return bytes(typst.compile(source.encode(), ignore_system_fonts=True))
+
+
+async def _up(app: ASGIApp) -> tuple[str, uvicorn.Server, asyncio.Task[None]]:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    )
+    task = asyncio.create_task(server.serve([sock]))
+    while not server.started:
+        await asyncio.sleep(0.005)
+    return f"http://127.0.0.1:{sock.getsockname()[1]}", server, task
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A fresh stand-in, a receiver it calls, and a client with a key."""
+    receiver, clock = Receiver(), Clock()
+    receiver.url, sink, sink_task = await _up(receiver)
+    sandbox = dropbox_sign_server.build(clock, seed=7, callback_url=f"{receiver.url}/hook", api_key=API_KEY)
+    url, server, server_task = await _up(sandbox.asgi)
+    sandbox.public_url = url
+    ticking = asyncio.create_task(clock.run())
+    async with httpx.AsyncClient(base_url=url, auth=(API_KEY, ""), timeout=20, trust_env=False) as api:
+        yield World(api, receiver, sandbox, clock)
+    ticking.cancel()
+    await sandbox.bench.deliveries.close()
+    server.should_exit = sink.should_exit = True
+    await asyncio.gather(server_task, sink_task, ticking, return_exceptions=True)
+
+
+@pytest.fixture
+def make_contract() -> Callable[..., bytes]:
+    """Tags in, PDF out."""
+    return contract_pdf
