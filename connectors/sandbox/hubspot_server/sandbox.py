@@ -1,0 +1,105 @@
+"""Puts the stand-in together: bench, portal, routes, edge, wire."""
+
+from starlette.types import ASGIApp
+
+from connectors.sandbox.clock import Clock
+from connectors.sandbox.control import control_router
+from connectors.sandbox.deliveries import Deliveries
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.hubspot_server import (
+    routes_account,
+    routes_associations,
+    routes_batch,
+    routes_control,
+    routes_files,
+    routes_objects,
+    routes_pipelines,
+    routes_properties,
+    search,
+)
+from connectors.sandbox.hubspot_server.errors import status_body
+from connectors.sandbox.hubspot_server.events import retry_delays
+from connectors.sandbox.hubspot_server.portal import Portal, open_portal
+from connectors.sandbox.hubspot_server.web import Edge, Site
+from connectors.sandbox.requestlog import RequestLog
+from connectors.sandbox.wire import Wire
+from connectors.sandbox.world import Bench
+
+TIMEOUT_S = 5.0
+IN_FLIGHT = 10
+
+
+class HubSpotSandbox:
+    """A HubSpot account over HTTP. `asgi` is served by uvicorn; set `public_url` once the port is known."""
+
+    def __init__(self, clock: Clock, *, seed: int, webhook_url: str | None, client_secret: str) -> None:
+        self._webhook_url = webhook_url
+        self._client_secret = client_secret
+        self._public_url = ""
+        self.bench = _bench(clock)
+        self.bench.reset(seed)
+        self._site = Site(self._fresh())
+        _mount(self._site, self)
+        wire = Wire(
+            Edge(self._site.app, self._site), clock=clock, log=self.bench.log, faults=self.bench.faults
+        )
+        wire.error_body = status_body
+        self.asgi: ASGIApp = wire
+
+    @property
+    def portal(self) -> Portal:
+        """The account as it stands."""
+        return self._site.portal
+
+    @property
+    def public_url(self) -> str:
+        """Scheme, host and port under which this server is reached."""
+        return self._public_url
+
+    @public_url.setter
+    def public_url(self, url: str) -> None:
+        self._public_url = self.portal.public_url = url.rstrip("/")
+
+    def reset(self, seed: int) -> None:
+        """A fresh account on an unused bench; where webhooks go stays as it was given to build()."""
+        self.bench.reset(seed)
+        self._site.portal = self._fresh()
+
+    def _fresh(self) -> Portal:
+        self.bench.deliveries.retry_delays_s = retry_delays(self.bench.dice)
+        portal = open_portal(self.bench, webhook_url=self._webhook_url, client_secret=self._client_secret)
+        portal.public_url = self._public_url
+        return portal
+
+
+def build(clock: Clock, *, seed: int, webhook_url: str | None, client_secret: str) -> HubSpotSandbox:
+    """The HubSpot stand-in on this clock. `webhook_url` None: nothing is subscribed."""
+    return HubSpotSandbox(clock, seed=seed, webhook_url=webhook_url, client_secret=client_secret)
+
+
+def _bench(clock: Clock) -> Bench:
+    deliveries = Deliveries(
+        clock,
+        timeout_s=TIMEOUT_S,
+        retry_delays_s=[],
+        accepts=lambda status, _: 200 <= status < 300,
+        in_flight=IN_FLIGHT,
+    )
+    return Bench("hubspot", clock, RequestLog(), Faults(), deliveries)
+
+
+def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
+    # Fixed path words come before parameters that would swallow them.
+    for part in (
+        routes_batch,
+        search,
+        routes_objects,
+        routes_associations,
+        routes_properties,
+        routes_pipelines,
+        routes_files,
+        routes_account,
+    ):
+        part.mount(site)
+    site.app.include_router(control_router(sandbox.bench, sandbox.reset))
+    site.app.include_router(routes_control.control(site))
