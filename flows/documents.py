@@ -184,14 +184,15 @@ def _payload(
     except UnknownLocale as error:
         raise _error(template, str(error)) from None
     _refusetexts_in(template, texts_in(prices), "the prices")
+    words = fill(_words(template, text.locale.language), shown)
     return {
         "template": f"{declaration.name} {declaration.version}",
-        "title": fill(declaration.title, shown),
+        "title": words.pop("document_title", None) or fill(declaration.title, shown),
         "language": text.locale.language,
         "region": text.locale.territory or "",
         "dated": _dated(template, values, extra).isoformat(),
         "values": shown,
-        "words": fill(_words(template, text.locale.language), shown),
+        "words": words,
         "pricing": prices,
         "signers": _signers(template, shown, signers),
     }
