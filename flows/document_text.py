@@ -1,7 +1,9 @@
 """How values and prices read in a locale: the one place where Babel turns numbers and days into text for
 people."""
 
+import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +18,8 @@ from flows.rules.pricing import AppliedAdjustment, PricedLine, PriceTable, Term
 from flows.rules.template_values import TemplateValues, Value, ValueFormat
 
 _FINEST = 12
+# CLDR sets a space between a currency shown as letters and its figure; Babel 2.18 leaves it out.
+_CODE_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Few fonts carry the narrow no-break space of French or the wide yen of Japanese; these read the same.
 _PLAIN = str.maketrans({"\u202f": "\u00a0", "\uffe5": "\u00a5"})
 
@@ -45,10 +49,10 @@ class LocaleText:
         more."""
         if currency not in list_currencies():
             raise UnknownLocale(f"currency {currency[:10]!r} is unknown; use an ISO 4217 code such as EUR")
-        pattern = self.locale.currency_formats["standard"]
-        shown: str = pattern.apply(
-            value, self.locale, currency=currency, currency_digits=False, force_frac=(units, finest or units)
-        )
+        pattern = copy(self.locale.currency_formats["standard"])
+        pattern.frac_prec = (units, finest or units)
+        shown: str = pattern.apply(value, self.locale, currency=currency, currency_digits=False)
+        shown = _CODE_BESIDE_DIGIT.sub("\u00a0", shown)
         return shown.translate(_PLAIN)
 
     def number(self, value: Decimal) -> str:

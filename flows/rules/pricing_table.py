@@ -1,8 +1,9 @@
 """What a priced deal looks like: the options, the lines, the sums; money is in the table's currency."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from flows.rules.pricing_terms import Billing, PricingError, Term, minor_units
 
@@ -45,6 +46,26 @@ class PricingOptions:
     taxes: tuple[Adjustment, ...] = ()
     tax_groups: Mapping[str, Adjustment] = field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> "PricingOptions":
+        """From parsed YAML or JSON: `currency`, and lists of {name, percent or amount}; numbers best as text.
+
+        `tax_groups` maps a HubSpot tax-rate group id to one {name, percent}. Raises `PricingError`.
+        """
+        if unknown := set(raw) - {"currency", "minor_units", "discounts", "fees", "taxes", "tax_groups"}:
+            raise PricingError(f"unknown pricing option: {', '.join(sorted(unknown))}")
+        return cls(
+            currency=str(raw.get("currency") or ""),
+            minor_units=raw.get("minor_units"),
+            discounts=_adjustments(raw.get("discounts") or (), "discounts"),
+            fees=_adjustments(raw.get("fees") or (), "fees"),
+            taxes=_adjustments(raw.get("taxes") or (), "taxes"),
+            tax_groups={
+                str(group): _adjustments([one], "tax_groups")[0]
+                for group, one in (raw.get("tax_groups") or {}).items()
+            },
+        )
+
     def __post_init__(self) -> None:
         standard = minor_units(self.currency)
         if not 0 <= (standard if self.minor_units is None else self.minor_units) <= 6:
@@ -56,6 +77,23 @@ class PricingOptions:
         for group, tax in self.tax_groups.items():
             if tax.percent is None:
                 raise PricingError("a tax group needs a percent", property=group)
+
+
+def _adjustments(raw: Iterable[Mapping[str, Any]], kind: str) -> tuple[Adjustment, ...]:
+    parsed = []
+    for one in raw:
+        if unknown := set(one) - {"name", "percent", "amount"}:
+            raise PricingError(f"unknown key: {', '.join(sorted(unknown))}", property=kind)
+        try:
+            percent, amount = (
+                Decimal(str(one[key])) if one.get(key) is not None else None for key in ("percent", "amount")
+            )
+        except InvalidOperation:
+            raise PricingError(
+                "percent and amount must be plain numbers such as 2.5", property=kind
+            ) from None
+        parsed.append(Adjustment(str(one.get("name") or ""), percent, amount))
+    return tuple(parsed)
 
 
 @dataclass(frozen=True, slots=True)

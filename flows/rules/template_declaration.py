@@ -27,6 +27,11 @@ BUILT_IN: Final = frozenset({"page", "pages"})
 _PLACEHOLDER_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "placeholder_words": r"(?i:\b(?:tbd|tbc|xxx+|lorem\s+ipsum|asdf)\b)|\b(?:TODO|FIXME)\b",
+        # CRM rich-text properties hold HTML, which would be printed as it stands.
+        "html_markup": (
+            r"(?i)</?(?:p|br|div|span|ul|ol|li|b|i|u|strong|em|a|table|h[1-6])(?:\s[^<>]*=[^<>]*)?\s?/?>"
+            r"|&(?:nbsp|amp|lt|gt|quot);"
+        ),
         "unfilled_brackets": r"\{\{|\}\}|\[\[|\]\]|<<|>>|\$\{|<%",
     }
 )
@@ -108,8 +113,9 @@ class TemplateDeclaration(_Model):
     variables: Mapping[Annotated[str, Field(pattern=rf"^{NAME}$")], Variable]
     tables: tuple[Literal["pricing"], ...] = ()
     signers: tuple[Signer, ...] = ()
-    refuse: tuple[RefuseRule | Literal["placeholder_words", "unfilled_brackets"], ...] = (
+    refuse: tuple[RefuseRule | Literal["placeholder_words", "html_markup", "unfilled_brackets"], ...] = (
         "placeholder_words",
+        "html_markup",
         "unfilled_brackets",
     )
 

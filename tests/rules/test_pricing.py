@@ -271,3 +271,35 @@ def test_order_follows_the_quote_then_content() -> None:
 def test_term_lengths_compare_in_months() -> None:
     """Fifty-two weeks are twelve months."""
     assert Term(days=364).in_months == Term(months=12).in_months
+
+
+def test_options_are_read_from_plain_data() -> None:
+    """Options written in a file mean the same as options built in code."""
+    raw = {
+        "currency": "EUR",
+        "discounts": [{"name": "Launch", "percent": "2.5"}],
+        "fees": [{"name": "Travel", "amount": 100}],
+        "tax_groups": {"19": {"name": "VAT", "percent": 19}},
+    }
+    assert PricingOptions.parse(raw) == PricingOptions(
+        "EUR",
+        discounts=(Adjustment("Launch", percent=D("2.5")),),
+        fees=(Adjustment("Travel", amount=D(100)),),
+        tax_groups={"19": Adjustment("VAT", percent=D(19))},
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"currency": "EUR", "rebates": []},
+        {"currency": "EUR", "fees": [{"name": "Travel", "amount": "lots"}]},
+        {"currency": "EUR", "fees": [{"name": "Travel", "amount": "1", "currency": "USD"}]},
+        {"currency": "EUR", "taxes": [{"percent": "19"}]},
+    ],
+)
+def test_misspelt_options_are_refused(raw: dict[str, object]) -> None:
+    """An option that is unknown, unnamed or not a number is an error, never ignored."""
+    with pytest.raises(PricingError):
+        PricingOptions.parse(raw)
