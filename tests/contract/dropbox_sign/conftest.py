@@ -1,0 +1,179 @@
+"""The official SDK on one side, the stand-in in its own thread on the other, a real socket between."""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dropbox_sign
+import httpx
+import pytest
+import typst
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from connectors.sandbox import dropbox_sign_server
+from connectors.sandbox.clock import Clock
+
+API_KEY = "contract-test-key"
+
+
+@dataclass
+class Standing:
+    """A running stand-in with a receiver for its events."""
+
+    url: str
+    control: httpx.Client
+    events: list[dict[str, Any]] = field(default_factory=list)
+    api_key: str = API_KEY
+
+    def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
+        """Wait for something to become true; fail when it does not."""
+        end = time.monotonic() + within_s
+        while not holds():
+            assert time.monotonic() < end, f"not within {within_s} s: {self.types()}"
+            time.sleep(0.02)
+
+    def types(self, request_id: str | None = None) -> list[str]:
+        """Event types so far, of one request where given."""
+        return [
+            e["event"]["event_type"]
+            for e in self.events
+            if request_id is None or e.get("signature_request", {}).get("signature_request_id") == request_id
+        ]
+
+    def now_s(self) -> int:
+        """Virtual now: tests before this one may have moved it."""
+        return int(self.get("/_sandbox/clock")["now_ms"] / 1000)
+
+    def robots(self, *robots: dict[str, Any]) -> None:
+        assert self.control.put("/_sandbox/robots", json=list(robots)).status_code == 200
+
+    def limits(self, **change: Any) -> None:
+        assert self.control.put("/_sandbox/limits", json=change).status_code == 200
+
+    def advance(self, seconds: float) -> None:
+        assert self.control.post("/_sandbox/clock/advance", json={"seconds": seconds}).status_code == 200
+
+    def act(self, request_id: str, email: str, does: str, **more: Any) -> None:
+        body = {"email": email, "does": does, **more}
+        answer = self.control.post(f"/_sandbox/requests/{request_id}/act", json=body)
+        assert answer.status_code == 200, answer.text
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The raw JSON of a vendor call, for the schemas."""
+        answer = self.control.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def _serve(ready: threading.Event, told: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        events.append(json.loads(body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"Hello API Event Received"})
+
+    async def main() -> None:
+        clock, socks, servers = Clock(), [], []
+        for _ in range(2):
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+            socks.append(sock)
+        urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in socks]
+        stand_in = dropbox_sign_server.build(clock, seed=3, callback_url=f"{urls[1]}/hook", api_key=API_KEY)
+        stand_in.public_url = urls[0]
+        for app in (stand_in.asgi, receiver):
+            servers.append(
+                uvicorn.Server(
+                    uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+                )
+            )
+        tasks = [asyncio.create_task(s.serve([sock])) for s, sock in zip(servers, socks, strict=True)]
+        ticking = asyncio.create_task(clock.run())
+        while not all(s.started for s in servers):
+            await asyncio.sleep(0.01)
+        stop = asyncio.Event()
+        told.update(url=urls[0], stop=stop, loop=asyncio.get_running_loop())
+        ready.set()
+        await stop.wait()
+        ticking.cancel()
+        await stand_in.bench.deliveries.close()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks, ticking, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+@pytest.fixture(scope="session")
+def _running() -> Iterator[Standing]:
+    ready, told = threading.Event(), {}
+    events: list[dict[str, Any]] = []
+    thread = threading.Thread(target=_serve, args=(ready, told, events), daemon=True)
+    thread.start()
+    assert ready.wait(10), "the stand-in did not start"
+    with httpx.Client(base_url=told["url"], auth=(API_KEY, ""), timeout=20, trust_env=False) as control:
+        yield Standing(told["url"], control, events)
+    told["loop"].call_soon_threadsafe(told["stop"].set)
+    thread.join(10)
+
+
+@pytest.fixture
+def standing(_running: Standing) -> Standing:
+    """The stand-in, emptied."""
+    _running.control.post("/_sandbox/reset", json={"seed": 3})
+    _running.events.clear()
+    return _running
+
+
+@pytest.fixture
+def sdk(standing: Standing) -> Iterator[dropbox_sign.ApiClient]:
+    """The official client, unmodified, pointed at the stand-in."""
+    configuration = dropbox_sign.Configuration(host=f"{standing.url}/v3", username=API_KEY)
+    configuration.retries = False
+    with dropbox_sign.ApiClient(configuration) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def contract_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tagged contract on disk."""
+    source = r"""
+    #set page(paper: "a4")
+    = Contract
+    #for tag in ("[sig|req|signer1]", "[date|req|signer1]", "[text|noreq|signer1|Order|po]",
+      "[check|noreq|signer1|News|news]", "[sig|req|signer2]", "[initial|req|signer2]") {
+      text(fill: white, tag)
+      v(1cm)
+    }
+    """
+    path = tmp_path_factory.mktemp("contract") / "contract.pdf"
+    path.write_bytes(bytes(typst.compile(source.encode(), ignore_system_fonts=True)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def spec() -> dict[str, Any]:
+    """The official OpenAPI description, where the reading material is at hand."""
+    import yaml
+
+    root = Path(__file__).parents[3]
+    shared = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared"))
+    path = shared / "specs" / "dropbox_sign" / "openapi-2026-07.yaml"
+    if not path.exists():
+        pytest.skip(f"NOT CHECKED AGAINST THE OFFICIAL SCHEMA: {path.name} not found; set DEALFLOW_SHARED")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    parsed: dict[str, Any] = yaml.load(path.read_text(), Loader=loader)  # a safe loader
+    return parsed
