@@ -7,6 +7,7 @@ models of hubspot-api-client 12.0.0.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -94,8 +95,7 @@ class Schema:
         self._dynamic = dynamic_options  # "@owners" -> function giving option dicts
         self._properties: dict[str, dict[str, Property]] = {t.key: {} for t in TYPES}
         self._groups: dict[str, dict[str, dict[str, Any]]] = {t.key: {} for t in TYPES}
-        text = resources.files(__package__ or "").joinpath("portal_properties.yaml").read_text("utf-8")
-        table: dict[str, dict[str, list[str]]] = yaml.safe_load(text)
+        table = _default_table()
         for kind in TYPES:
             group = f"{kind.singular.replace('_', '')}information"
             self._groups[kind.key][group] = _group(group, f"{kind.singular} information", 0)
@@ -252,6 +252,13 @@ class Schema:
             ]
             return filled
         return prop
+
+
+@cache
+def _default_table() -> dict[str, dict[str, list[str]]]:
+    text = resources.files(__package__ or "").joinpath("portal_properties.yaml").read_text("utf-8")
+    found: dict[str, dict[str, list[str]]] = yaml.safe_load(text)
+    return found
 
 
 def _option(value: str, label: str, order: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Running:
     """The stand-in in a thread of its own: `url`, and a client `api` with a token."""
 
     def __init__(self, seed: int = 7) -> None:
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._sock.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
         self._stop = threading.Event()
@@ -51,7 +51,7 @@ class Running:
         server.should_exit = True
         await serving
 
-    def control(self, method: str, path: str, **body: object) -> dict:
+    def control(self, method: str, path: str, /, **body: object) -> dict:
         """One call to `/_sandbox`; fails the test when it is refused."""
         answer = self.api.request(method, f"/_sandbox/{path}", json=body or None)
         assert answer.is_success, answer.text
