@@ -34,7 +34,8 @@ class Act:
 
 
 class ScriptedVendor:
-    """Plays its acts in order, then repeats the last one. `heard` are all requests, `connections` is a count."""
+    """Plays its acts in order, then repeats the last one. `heard` are all requests, `connections` is a
+    count."""
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []

@@ -41,7 +41,8 @@ def test_family(child: type, parent: type) -> None:
 
 @pytest.mark.parametrize("outsider", [TransientError, AuthError, ContractError])
 def test_families_stay_apart(outsider: type) -> None:
-    """What may pass, what needs an operator and what was not understood are never mistaken for a wrong request."""
+    """What may pass, what needs an operator and what was not understood are never mistaken for a wrong
+    request."""
     assert not issubclass(outsider, RejectedError)
 
 

@@ -53,7 +53,8 @@ async def _grants(time: Time, bucket: Bucket, lanes: list[Lane]) -> list[tuple[i
 
 @pytest.mark.parametrize(("tokens", "per_s", "calls"), [(5, 1.0, 23), (100, 10.0, 350), (1, 2.0, 4)])
 async def test_no_rolling_window_sees_too_many(tokens: int, per_s: float, calls: int) -> None:
-    """However calls come, no window of the vendor's length holds more than its limit, and no time is wasted."""
+    """However calls come, no window of the vendor's length holds more than its limit, and no time is
+    wasted."""
     time = Time()
     grants = await _grants(time, _bucket(time, tokens, per_s), [Lane.NORMAL] * calls)
     moments = [at for _, at in grants]
