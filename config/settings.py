@@ -69,9 +69,10 @@ class Settings(BaseModel):
     dropbox_sign_api_key: SecretStr | None = None
     dropbox_sign_callback_keys: Annotated[list[SecretStr], BeforeValidator(_words)] = []
     dropbox_sign_base_url: str = "https://api.hellosign.com/v3"
+    dropbox_sign_app_url: str = "https://app.hellosign.com"
     dropbox_sign_client_id: str = ""
     dropbox_sign_test_mode: bool = True
-    dropbox_sign_calls_per_minute: Annotated[int, Field(gt=0)] = 90
+    dropbox_sign_calls_per_minute: Annotated[int, Field(ge=0)] = 0  # 0: the published limits
 
     # Contracts
     contract_looks_s: Annotated[list[Seconds], BeforeValidator(_numbers)] = [60, 180, 600, 1800]

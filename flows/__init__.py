@@ -1,0 +1,16 @@
+"""What dealflow does, top to bottom.
+
+cli.py                  the `dealflow` command; with demo.py and launch.py for all on one machine
+gateway/                HTTP in: verify, store, acknowledge; the ops page
+worker.py, dispatch.py  claim due events; one table says which flow handles which kind
+intake_leads.py         lead -> company, contact, deal
+sync_deals.py           mirror, stage entries
+generate_proposal.py    line items -> PDF on the deal
+send_contract.py        once, to the right signers, from a frozen text
+advance_on_signature.py read back, file the signed PDF, move the deal
+runs.py                 what every event-driven flow does around its own logic
+deals.py, filing.py     a deal with all around it; outward writes that flows share
+services.py, retries.py, documents.py, wake.py
+ledger/                 durable memory; the only place that knows the database
+rules/                  pure decisions
+"""

@@ -25,7 +25,6 @@ class Contract:
     paper_id: int
     signers: Sequence[Mapping[str, Any]]
     request_id: str | None
-    details_url: str | None
     test_mode: bool
     created_at: datetime
     sent_at: datetime | None
@@ -103,14 +102,12 @@ async def in_flight(tx: AsyncConnection, limit: int = 500) -> list[Contract]:
     return [_contract(row) for row in await tx.execute(query)]
 
 
-async def sent(
-    tx: AsyncConnection, contract_id: int, *, request_id: str, details_url: str | None, now: datetime
-) -> None:
+async def sent(tx: AsyncConnection, contract_id: int, *, request_id: str, now: datetime) -> None:
     """The request exists at Dropbox Sign."""
     await tx.execute(
         sa.update(contracts)
         .where(contracts.c.id == contract_id, contracts.c.state == "sending")
-        .values(state="open", request_id=request_id, details_url=details_url, sent_at=now)
+        .values(state="open", request_id=request_id, sent_at=now)
     )
 
 

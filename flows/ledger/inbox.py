@@ -36,7 +36,7 @@ class NewEvent:
     content: Mapping[str, Any]
     deal_id: str | None = None
     occurred_at: datetime | None = None
-    dead_reason: str | None = None  # stored, but not to be handled
+    ended: tuple[str, str] | None = None  # (dead or ignored, reason): stored, but not to be handled
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ async def record(
             occurred_at=event.occurred_at,
             received_at=now,
             due_at=now,
-            state="dead" if event.dead_reason else "due",
-            reason=event.dead_reason,
-            finished_at=now if event.dead_reason else None,
+            state=event.ended[0] if event.ended else "due",
+            reason=event.ended[1] if event.ended else None,
+            finished_at=now if event.ended else None,
         )
         statement = statement.on_conflict_do_nothing(index_elements=["source", "event_key"])
         row = (await tx.execute(statement.returning(inbox.c.id))).scalar_one_or_none()
@@ -118,16 +118,8 @@ async def record(
     return done
 
 
-async def claim(
-    tx: AsyncConnection,
-    *,
-    owner: str,
-    now: datetime,
-    lease_s: float,
-    limit: int,
-    not_kinds: Sequence[str] = (),
-) -> list[Event]:
-    """Take due rows, oldest first: at most one a lane, none whose lane has an earlier open row."""
+def _claimable(now: datetime) -> sa.ColumnElement[bool]:
+    """Due (or its lease has run out), and no earlier row of its lane is open."""
     earlier = inbox.alias("earlier")
     free = sa.or_(
         sa.and_(inbox.c.state.in_(("due", "parked", "held")), inbox.c.due_at <= now),
@@ -136,9 +128,31 @@ async def claim(
     first_of_lane = ~sa.exists().where(
         earlier.c.lane == inbox.c.lane, earlier.c.id < inbox.c.id, earlier.c.state.in_(OPEN)
     )
-    query = sa.select(inbox.c.id).where(free, first_of_lane).order_by(inbox.c.id).limit(limit)
-    if not_kinds:
-        query = query.where(inbox.c.kind.not_in(list(not_kinds)))
+    return sa.and_(free, first_of_lane)
+
+
+async def oldest_due_kind(tx: AsyncConnection, *, now: datetime, not_kinds: Sequence[str] = ()) -> str | None:
+    """The kind of the oldest row that could be claimed; None when nothing is due."""
+    query = sa.select(inbox.c.kind).where(_claimable(now), inbox.c.kind.not_in(list(not_kinds)))
+    return (await tx.execute(query.order_by(inbox.c.id).limit(1))).scalar_one_or_none()
+
+
+async def claim(
+    tx: AsyncConnection,
+    *,
+    owner: str,
+    now: datetime,
+    lease_s: float,
+    limit: int,
+    kinds: Sequence[str] | None = None,
+    only_ids: Sequence[int] | None = None,
+) -> list[Event]:
+    """Take due rows, oldest first: at most one a lane, none whose lane has an earlier open row."""
+    query = sa.select(inbox.c.id).where(_claimable(now)).order_by(inbox.c.id).limit(limit)
+    if kinds is not None:
+        query = query.where(inbox.c.kind.in_(list(kinds)))
+    if only_ids is not None:
+        query = query.where(inbox.c.id.in_(list(only_ids)))
     if tx.dialect.name == "postgresql":
         query = query.with_for_update(skip_locked=True, of=inbox)
     ids = list((await tx.execute(query)).scalars())

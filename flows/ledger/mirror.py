@@ -64,6 +64,15 @@ async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime)
     return changed
 
 
+async def mark_archived(tx: AsyncConnection, object_type: str, ids: Sequence[str], *, now: datetime) -> None:
+    """HubSpot does not show these records any more."""
+    await tx.execute(
+        sa.update(records)
+        .where(records.c.object_type == object_type, records.c.object_id.in_(list(ids)))
+        .values(archived=True, synced_at=now)
+    )
+
+
 # These move with every touch, also with our own writes and with mere calculation: not content.
 _RESTLESS = ("hs_lastmodifieddate", "lastmodifieddate", "hs_v2_time_in_current_stage", "hs_time_in_")
 
@@ -123,16 +132,40 @@ async def keep_stage_entries(tx: AsyncConnection, entries: Sequence[StageEntry])
     return fresh
 
 
-async def stage_counts(tx: AsyncConnection) -> dict[str, int]:
-    """Mirrored open and closed deals per stage id (archived ones left out)."""
+async def deals_by_stage(
+    tx: AsyncConnection,
+) -> dict[str, list[tuple[str, str, str, datetime | None]]]:
+    """Mirrored deals by stage id, those that came last first: (deal id, name, amount with currency, in stage since)."""
+    entered = sa.select(
+        stage_history.c.deal_id, stage_history.c.stage_id, sa.func.max(stage_history.c.entered_at)
+    ).group_by(stage_history.c.deal_id, stage_history.c.stage_id)
+    since = {(deal, stage): moment for deal, stage, moment in await tx.execute(entered)}
     rows = await tx.execute(
-        sa.select(records.c.properties).where(records.c.object_type == "deals", records.c.archived.is_(False))
+        sa.select(records.c.object_id, records.c.properties).where(
+            records.c.object_type == "deals", records.c.archived.is_(False)
+        )
     )
-    found: dict[str, int] = {}
-    for (properties,) in rows:
+    found: dict[str, list[tuple[str, str, str, datetime | None]]] = {}
+    for deal_id, properties in rows:
         stage = properties.get("dealstage") or ""
-        found[stage] = found.get(stage, 0) + 1
+        amount = f"{properties.get('amount') or ''} {properties.get('deal_currency_code') or ''}".strip()
+        line = (deal_id, properties.get("dealname") or "", amount, since.get((deal_id, stage)))
+        found.setdefault(stage, []).append(line)
+    for lines in found.values():
+        lines.sort(key=lambda line: line[3].timestamp() if line[3] else 0.0, reverse=True)
     return found
+
+
+async def keep_portal_facts(tx: AsyncConnection, facts: Mapping[str, Any], *, now: datetime) -> None:
+    """Remember the account's id and stage ids for those that show things without asking HubSpot."""
+    await move_cursor(tx, "portal", json.dumps(facts, sort_keys=True), now=now)
+
+
+async def portal_facts(tx: AsyncConnection) -> dict[str, Any]:
+    """What `keep_portal_facts` kept; empty before a worker has run."""
+    known = await cursor(tx, "portal")
+    facts: dict[str, Any] = json.loads(known) if known else {}
+    return facts
 
 
 async def record(tx: AsyncConnection, object_type: str, object_id: str) -> MirrorRow | None:

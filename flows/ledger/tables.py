@@ -135,7 +135,6 @@ contracts = sa.Table(
     _column("paper_id", _Id),
     _column("signers", sa.JSON),
     _column("request_id", sa.String(64), nullable=True, unique=True),
-    _column("details_url", sa.Text, nullable=True),
     _column("test_mode", sa.Boolean),
     _column("created_at", UtcTime),
     _column("sent_at", UtcTime, nullable=True),

@@ -113,13 +113,21 @@ class Person(_Part):
     email: Email
 
 
+class CounterSigner(Person):
+    """Who signs for us, after the client."""
+
+    title: str = ""
+
+
 class Seller(_Part):
     """Who sells: printed on documents. The counter-signer signs after the client."""
 
     name: Annotated[str, Field(min_length=1)]
     address: Annotated[str, Field(min_length=1)]
     email: Email
-    counter_signer: Person | None = None
+    governing_law: str = ""
+    payment_days: Annotated[int, Field(ge=0, le=365)] = 30
+    counter_signer: CounterSigner | None = None
 
 
 class RoutingRule(_Part):

@@ -1,0 +1,307 @@
+"""A signature event arrives: the request is read back from Dropbox Sign, and only what is read there moves the deal.
+
+Trigger: any Dropbox Sign event about one of our requests (the event itself is only a hint); the reconciler.
+Reads: signature request, signed PDF, deal. Writes: deal stage and properties, signed PDF as file, note.
+Once-key: contract revision and outcome.
+Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes), files; a Dropbox Sign API key.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from connectors.dropbox_sign.records import SignatureRequest
+from connectors.errors import GoneError
+from flows.deals import DealFile, fresh_deal, read_deals
+from flows.filing import file_paper, set_deal, write_note, writer_for
+from flows.ledger import contracts, effects, papers
+from flows.ledger.contracts import Contract
+from flows.ledger.inbox import Event
+from flows.retries import reading
+from flows.rules.exit_criteria import judge, unmet
+from flows.rules.outcome import Outcome, Step, ignored
+from flows.rules.signing import Mismatch, Promise, RequestFacts, SignatureState, read_signature
+from flows.runs import order_for_deals, run_events
+from flows.services import Services
+
+KIND = "signature.event"
+CHECK_KIND = "signature.check"
+_ONE_BY_ONE = 3
+_PAGES = 20
+
+
+@flow(name="advance-on-signature", persist_result=False)
+async def advance_on_signature(
+    event_ids: list[int] | None = None, deal_ids: list[str] | None = None
+) -> State[Any]:
+    """Read back and act on these inbox events; with `deal_ids`, put checks of those deals into the inbox first."""
+    if deal_ids:
+        return await order_for_deals(CHECK_KIND, deal_ids)
+    return await run_events(event_ids, prepare=prepare, handle=handle)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What was read back in bulk: requests by id (None: gone), and the deals they belong to."""
+
+    requests: Mapping[str, SignatureRequest | None]
+    deals: Mapping[str, DealFile]
+
+
+async def prepare(events: Sequence[Event], s: Services) -> Readings:
+    """Find the contract of each event, then read requests and deals back: in bulk when there are many."""
+    request_ids: set[str] = set()
+    deal_ids: set[str] = set()
+    for event in events:
+        contract = await _contract_of(event, s)
+        request_id = event.content.get("request_id") or (contract.request_id if contract else None)
+        if contract is not None and request_id:
+            request_ids.add(str(request_id))
+            deal_ids.add(contract.deal_id)
+    return Readings(await read_requests(s, request_ids), await read_deals(s, sorted(deal_ids)))
+
+
+async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
+    """Decide by what was read back; finish what a half-done earlier run left."""
+    contract = await _contract_of(event, s)
+    if contract is None:
+        return ignored("not a request of ours (it carries no token that we know)")
+    request_id = str(event.content.get("request_id") or contract.request_id or "")
+    if not request_id:
+        return ignored("the contract has not been sent yet")
+    if request_id in readings.requests:
+        request = readings.requests[request_id]
+    else:
+        request = (await read_requests(s, {request_id}))[request_id]
+    verdict = read_signature(_facts(request_id, request), _promise(contract))
+    if isinstance(verdict, Mismatch):
+        return Outcome(
+            "held",
+            "not acted on",
+            deal_id=contract.deal_id,
+            reasons=(f"request {request_id}: {verdict.reason}",),
+        )
+    contract = await _adopt(contract, request_id, request, s)
+    if verdict == "open":
+        return Outcome("done", f"read back: still open ({_tally(request)})", deal_id=contract.deal_id)
+    file = await fresh_deal(s, contract.deal_id, readings.deals)
+    if file is None:
+        return ignored("HubSpot has no such deal any more")
+    if verdict == "completed":
+        return await _complete(event, contract, request_id, file, s)
+    return await _end(event, contract, verdict, file, request, s)
+
+
+async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureRequest | None]:
+    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred."""
+    found: dict[str, SignatureRequest | None] = {}
+    if len(ids) > _ONE_BY_ONE:
+        for number in range(1, _PAGES + 1):
+            page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
+            found |= {r.id: r for r in page.requests if r.id in ids}
+            if number >= page.pages or len(found) == len(ids):
+                break
+    for request_id in sorted(ids - set(found)):
+        try:
+            found[request_id] = await reading(
+                lambda request_id=request_id: s.dropbox_sign.get_request(request_id)  # type: ignore[misc]
+            )
+        except GoneError:
+            found[request_id] = None
+    return found
+
+
+async def _contract_of(event: Event, s: Services) -> Contract | None:
+    """Ours by request id, by the token in the metadata, or (a check) the deal's newest. The body is only a pointer."""
+    async with s.ledger.read() as tx:
+        request_id, token = event.content.get("request_id"), event.content.get("token")
+        contract = await contracts.by_request(tx, str(request_id)) if request_id else None
+        if contract is None and token:
+            contract = await contracts.by_token(tx, str(token))
+        if contract is None and event.kind == CHECK_KIND and event.deal_id:
+            contract = await contracts.latest(tx, event.deal_id)
+    return contract
+
+
+def _facts(request_id: str, request: SignatureRequest | None) -> RequestFacts:
+    if request is None:
+        return RequestFacts(request_id, False, False, False, True, False, "", "", ())
+    return RequestFacts(
+        request_id=request.id,
+        complete=request.is_complete,
+        declined=request.is_declined,
+        error=request.has_error,
+        gone=False,
+        test_mode=request.test_mode,
+        token=request.metadata.get("dealflow_token", ""),
+        deal_id=request.metadata.get("deal_id", ""),
+        statuses=tuple(x.status_code or "" for x in request.signatures),
+    )
+
+
+def _promise(contract: Contract) -> Promise:
+    return Promise(contract.request_id, contract.token, contract.deal_id, contract.test_mode)
+
+
+async def _adopt(
+    contract: Contract, request_id: str, request: SignatureRequest | None, s: Services
+) -> Contract:
+    """The send was in doubt, and here is its request: that settles it."""
+    if contract.state != "sending" or request is None:
+        return contract
+    async with s.ledger.write() as tx:
+        await effects.adopt(tx, contract.effect_key, {"request_id": request_id}, now=s.clock())
+        await contracts.sent(tx, contract.id, request_id=request_id, now=s.clock())
+        found = await contracts.by_token(tx, contract.token)
+    return found or contract
+
+
+async def _complete(
+    event: Event, contract: Contract, request_id: str, file: DealFile, s: Services
+) -> Outcome:
+    """Everybody signed: move the deal, then fetch and file the signed PDF (it is made a little later)."""
+    won = s.process.signature_outcomes.completed.move_to
+    assert won is not None
+    facts = file.facts(signature="completed")
+    stage = s.process.stage_for("send_contract")
+    missing = unmet(judge(stage.exit_criteria, facts)) if stage else ()
+    if missing:
+        return Outcome(
+            "held", "signed, but not moved", deal_id=file.id, reasons=tuple(v.missing for v in missing)
+        )
+    steps = [
+        Step("read the request back", f"request {request_id}", "all signers signed, token and deal match")
+    ]
+    steps.append(await _move(event, contract, file, won, "completed", s))
+    async with s.ledger.write() as tx:
+        await contracts.end(tx, contract.id, state="completed", now=s.clock())
+    pdf = await reading(lambda: s.dropbox_sign.download_pdf(request_id))
+    digest = hashlib.sha256(pdf).hexdigest()
+    async with s.ledger.write() as tx:
+        paper = await papers.freeze(
+            tx,
+            deal_id=file.id,
+            kind="signed",
+            source_sha256=hashlib.sha256(f"request {request_id}".encode()).hexdigest(),
+            sha256=digest,
+            title=f"Signed contract, revision {contract.revision}",
+            content=pdf,
+            now=s.clock(),
+        )
+    writer = writer_for(s, event)
+    file_id = await file_paper(s, writer, paper)
+    note_id = await write_note(
+        s,
+        writer,
+        deal_id=file.id,
+        cause=f"signed:{contract.revision}",
+        text=f"Contract revision {contract.revision} is signed by all (request {request_id}).\n"
+        "The signed PDF is attached.",
+        attachment_ids=[file_id],
+    )
+    await set_deal(
+        s,
+        writer,
+        deal_id=file.id,
+        cause=f"signed:{contract.revision}",
+        properties={"dealflow_signed_file_id": file_id},
+    )
+    steps += [
+        Step("filed the signed PDF", f"file {file_id}", f"sha256 {paper.sha256[:12]}"),
+        Step("wrote a note with it", f"note {note_id}", "so that it stands on the time line"),
+    ]
+    return Outcome(
+        "done",
+        f"contract signed, deal {s.process.stage(won).label}",
+        deal_id=file.id,
+        steps=tuple(steps),
+        links={"Signature request": s.request_url(request_id)},
+    )
+
+
+async def _end(
+    event: Event,
+    contract: Contract,
+    ending: SignatureState,
+    file: DealFile,
+    request: SignatureRequest | None,
+    s: Services,
+) -> Outcome:
+    """It ended without all signatures: the deal goes where the process says, with the reason on it."""
+    rule = getattr(s.process.signature_outcomes, ending)
+    steps: list[Step] = []
+    if rule.move_to is not None:
+        steps.append(await _move(event, contract, file, rule.move_to, ending, s))
+    reason = next((x.decline_reason for x in request.signatures if x.decline_reason), "") if request else ""
+    writer = writer_for(s, event)
+    said = f" Reason given: {reason}" if reason else ""
+    note_id = await write_note(
+        s,
+        writer,
+        deal_id=file.id,
+        cause=f"{ending}:{contract.revision}",
+        text=f"Contract revision {contract.revision} was not signed: {ending}.{said}",
+    )
+    if rule.move_to is None:
+        await set_deal(
+            s,
+            writer,
+            deal_id=file.id,
+            cause=f"{ending}:{contract.revision}",
+            properties={"dealflow_contract_status": ending},
+        )
+    async with s.ledger.write() as tx:
+        await contracts.end(tx, contract.id, state=ending, now=s.clock(), reason=reason or None)
+    steps.append(Step("wrote a note with the reason", f"note {note_id}", f"the request was {ending}"))
+    return Outcome(
+        "done",
+        f"contract {ending}",
+        deal_id=file.id,
+        steps=tuple(steps),
+        links={"Signature request": s.request_url(contract.request_id or "")},
+    )
+
+
+async def _move(
+    event: Event, contract: Contract, file: DealFile, target: str, ending: str, s: Services
+) -> Step:
+    """Move the deal's stage once for this ending; never out of a closed stage that somebody chose."""
+    portal = await s.portal()
+    label = s.process.stage(target).label
+    here = s.process.stage(file.stage) if file.stage else None
+    if here is not None and here.key == target:
+        return Step(f"deal stands in {label}", f"deal {file.id}", "nothing to move")
+    if here is None or here.closed is not None:
+        where = here.label if here else "a stage outside the process"
+        return Step(f"left the deal in {where}", f"deal {file.id}", "a person put it there")
+    properties = {
+        "dealstage": portal.stage_ids[target],
+        "dealflow_contract_status": ending,
+    }
+    if s.process.stage(target).closed is not None:
+        properties["closedate"] = _hubspot_time(event.received_at)
+    result = await set_deal(
+        s,
+        writer_for(s, event),
+        deal_id=file.id,
+        cause=f"{ending}:{contract.revision}:stage",
+        properties=properties,
+        before={"dealstage": file.deal.properties.get("dealstage") or ""},
+    )
+    if result.get("superseded"):
+        return Step("left the stage alone", f"deal {file.id}", "somebody moved the deal meanwhile")
+    return Step(f"moved the deal to {label}", f"deal {file.id}", f"contract {ending}")
+
+
+def _hubspot_time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _tally(request: SignatureRequest | None) -> str:
+    codes = [x.status_code or "unknown" for x in request.signatures] if request else []
+    return ", ".join(f"{codes.count(code)} {code}" for code in dict.fromkeys(codes))

@@ -1,0 +1,249 @@
+"""A deal with everything around it, read fresh from HubSpot in bulk: seven calls for up to a hundred deals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.hubspot.records import Link, Owner, Record
+from flows.retries import reading
+from flows.rules.exit_criteria import DealFacts
+from flows.rules.pricing import PriceTable, PricingOptions, price_line_items
+from flows.rules.sales_process import PropertyEvidence, SalesProcess
+from flows.services import Portal, Services
+
+_FRESH_S = 60
+DEAL_PROPERTIES = (
+    "dealname",
+    "dealstage",
+    "pipeline",
+    "amount",
+    "closedate",
+    "deal_currency_code",
+    "hubspot_owner_id",
+    "createdate",
+    "hs_lastmodifieddate",
+    "dealflow_lead_key",
+    "dealflow_need",
+    "dealflow_source",
+    "dealflow_proposal_sha256",
+    "dealflow_contract_token",
+    "dealflow_contract_status",
+)
+CONTACT_PROPERTIES = ("email", "firstname", "lastname", "jobtitle", "phone", "lastmodifieddate")
+COMPANY_PROPERTIES = ("name", "domain", "address", "zip", "city", "state", "country", "hs_lastmodifieddate")
+LINE_ITEM_PROPERTIES = (
+    "name",
+    "description",
+    "quantity",
+    "price",
+    "discount",
+    "hs_discount_percentage",
+    "hs_term_in_months",
+    "hs_recurring_billing_period",
+    "recurringbillingfrequency",
+    "hs_line_item_currency_code",
+    "hs_tax_rate_group_id",
+    "hs_position_on_quote",
+    "hs_sku",
+    "hs_lastmodifieddate",
+)
+
+
+@dataclass(frozen=True)
+class DealContact:
+    """A contact on a deal with its role keys."""
+
+    record: Record
+    roles: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """First and last name, as far as known."""
+        properties = self.record.properties
+        return f"{properties.get('firstname') or ''} {properties.get('lastname') or ''}".strip()
+
+
+@dataclass(frozen=True)
+class DealFile:
+    """One deal at `read_at`. `stage` is our key, None when the deal stands outside the process."""
+
+    deal: Record
+    stage: str | None
+    contacts: tuple[DealContact, ...]
+    companies: tuple[Record, ...]
+    line_items: tuple[Record, ...]
+    owner: Owner | None
+    read_at: datetime
+
+    @property
+    def id(self) -> str:
+        """HubSpot's id of the deal (the surviving one after a merge)."""
+        return self.deal.id
+
+    @property
+    def main_contact(self) -> DealContact | None:
+        """Who the papers are addressed to: the decision maker, else the signer, else the first contact."""
+        for role in ("decision_maker", "signer"):
+            for contact in self.contacts:
+                if role in contact.roles:
+                    return contact
+        return self.contacts[0] if self.contacts else None
+
+    def facts(self, *, documents: Iterable[str] = (), signature: str | None = None) -> DealFacts:
+        """What exit criteria are judged on."""
+        return DealFacts(
+            deal_id=self.id,
+            stage=self.stage,
+            properties=self.deal.properties,
+            contacts={c.record.id: c.roles for c in self.contacts},
+            companies=frozenset(c.id for c in self.companies),
+            line_items=frozenset(i.id for i in self.line_items),
+            documents=frozenset(documents),
+            signature=signature,
+        )
+
+
+def deal_properties(process: SalesProcess, extra: Iterable[str] = ()) -> tuple[str, ...]:
+    """Every deal property that the process or a template asks for, without repeats."""
+    asked = [
+        c.evidence.property
+        for stage in process.stages
+        for c in stage.exit_criteria
+        if isinstance(c.evidence, PropertyEvidence)
+    ]
+    return tuple(dict.fromkeys([*DEAL_PROPERTIES, *asked, *extra]))
+
+
+async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = False) -> dict[str, DealFile]:
+    """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage."""
+    portal = await s.portal()
+    ids = list(dict.fromkeys(deal_ids))
+    if not ids:
+        return {}
+    wanted = _template_properties(s)
+    deals = await reading(
+        lambda: s.hubspot.read_batch(
+            "deals",
+            ids,
+            properties=deal_properties(s.process, wanted["deal"]),
+            history=("dealstage",) if history else (),
+        )
+    )
+    real = sorted({record.id for record in deals.records.values()})
+    links = {
+        kind: await reading(lambda kind=kind: s.hubspot.associated("deals", kind, real))  # type: ignore[misc]
+        for kind in ("contacts", "companies", "line_items")
+    }
+    contacts = await _records(s, "contacts", links, (*CONTACT_PROPERTIES, *wanted["contact"]))
+    companies = await _records(s, "companies", links, (*COMPANY_PROPERTIES, *wanted["company"]))
+    line_items = await _records(s, "line_items", links, LINE_ITEM_PROPERTIES)
+    owners = {owner.id: owner for owner in portal.owners}
+    now = s.clock()
+    files: dict[str, DealFile] = {}
+    for asked, deal in deals.records.items():
+        on_deal = {kind: links[kind].get(deal.id, ()) for kind in links}
+        files[asked] = DealFile(
+            deal=deal,
+            stage=portal.stage_key(deal.properties.get("dealstage"))
+            if deal.properties.get("pipeline") == portal.pipeline_id
+            else None,
+            contacts=tuple(
+                DealContact(contacts[link.to_id], _roles(link, portal))
+                for link in _sorted(on_deal["contacts"])
+                if link.to_id in contacts
+            ),
+            companies=tuple(
+                companies[link.to_id]
+                for link in _primary_first(on_deal["companies"])
+                if link.to_id in companies
+            ),
+            line_items=tuple(
+                line_items[link.to_id] for link in _sorted(on_deal["line_items"]) if link.to_id in line_items
+            ),
+            owner=owners.get(deal.properties.get("hubspot_owner_id") or ""),
+            read_at=now,
+        )
+    return files
+
+
+async def read_deal(s: Services, deal_id: str) -> DealFile | None:
+    """One deal file, or None when HubSpot has no such deal."""
+    return (await read_deals(s, [deal_id])).get(deal_id)
+
+
+def template_facts(s: Services, file: DealFile) -> dict[str, dict[str, str | None]]:
+    """What document templates may draw on: deal, company, contact, owner and seller values by name."""
+    contact, owner, seller = file.main_contact, file.owner, s.process.seller
+    company = file.companies[0] if file.companies else None
+    facts: dict[str, dict[str, str | None]] = {
+        "deal": {**file.deal.properties, "hs_object_id": file.id},
+        "company": dict(company.properties) if company else {},
+        "contact": dict(contact.record.properties) if contact else {},
+        "owner": {},
+        "seller": {
+            "name": seller.name,
+            "address": seller.address,
+            "email": seller.email,
+            "governing_law": seller.governing_law,
+            "payment_days": str(seller.payment_days),
+            "signer_name": seller.counter_signer.name if seller.counter_signer else None,
+            "signer_title": seller.counter_signer.title if seller.counter_signer else None,
+        },
+    }
+    if owner:
+        facts["owner"] = {
+            "email": owner.email,
+            "firstname": owner.first_name,
+            "lastname": owner.last_name,
+            "name": f"{owner.first_name or ''} {owner.last_name or ''}".strip(),
+        }
+    facts["deal"]["deal_currency_code"] = facts["deal"].get("deal_currency_code") or s.process.currency
+    return facts
+
+
+async def fresh_deal(s: Services, deal_id: str, files: Mapping[str, DealFile]) -> DealFile | None:
+    """The deal from a bulk read, or read again when that is older than a minute; None when HubSpot has it no more."""
+    file = files.get(deal_id)
+    if file is not None and (s.clock() - file.read_at).total_seconds() <= _FRESH_S:
+        return file
+    return await read_deal(s, deal_id)
+
+
+def price_deal(s: Services, file: DealFile) -> PriceTable:
+    """The deal's line items as a priced table. Raises PricingError."""
+    currency = file.deal.properties.get("deal_currency_code") or s.process.currency
+    return price_line_items([i.properties for i in file.line_items], PricingOptions(currency=currency))
+
+
+async def _records(
+    s: Services, kind: str, links: Mapping[str, Mapping[str, tuple[Link, ...]]], properties: Sequence[str]
+) -> Mapping[str, Record]:
+    ids = sorted({link.to_id for found in links[kind].values() for link in found})
+    if not ids:
+        return {}
+    wanted = tuple(dict.fromkeys(properties))
+    return (await reading(lambda: s.hubspot.read_batch(kind, ids, properties=wanted))).records
+
+
+def _roles(link: Link, portal: Portal) -> frozenset[str]:
+    keys = ((t.category, t.type_id) for t in link.types)
+    return frozenset(portal.roles[key] for key in keys if key in portal.roles)
+
+
+def _sorted(links: Iterable[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: int(link.to_id))
+
+
+def _primary_first(links: Iterable[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: (all(t.type_id != 5 for t in link.types), int(link.to_id)))
+
+
+def _template_properties(s: Services) -> dict[str, list[str]]:
+    """Properties that only the templates ask for, per kind of record."""
+    wanted: dict[str, list[str]] = {"deal": [], "company": [], "contact": []}
+    for template in s.templates.values():
+        for variable in template.declaration.variables.values():
+            prefix, _, name = variable.source.partition(".")
+            if prefix in wanted:
+                wanted[prefix].append(name)
+    return wanted

@@ -1,0 +1,141 @@
+"""Outward writes on a deal that several flows share: file a PDF, write a note, move the stage. Each happens once.
+
+Every write looks first when an earlier try ended in doubt: files by deterministic name, notes by a marker in
+their body, stages by reading the deal.
+"""
+
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+
+from connectors.hubspot.records import NewLink, Record
+from flows.ledger import papers
+from flows.ledger.effects import Result, Writer, perform
+from flows.ledger.inbox import Event
+from flows.ledger.papers import Paper
+from flows.retries import reading, repeating, writing
+from flows.services import Services
+
+FOLDER = "/dealflow"
+_NOTE_TO = {"deals": 214, "contacts": 202, "companies": 190}
+_DEAL_TO_NOTE = "notes"
+
+
+def writer_for(s: Services, event: Event) -> Writer:
+    """Outward writes for this event, by this process."""
+    return Writer(s.ledger, s.owner, event.id, s.clock)
+
+
+async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:
+    """Upload a frozen PDF once; returns HubSpot's file id. The name carries the hash, so a repeat finds it."""
+    name = f"{paper.kind}-{paper.deal_id}-v{paper.version}-{paper.sha256[:12]}.pdf"
+
+    async def upload(_token: str) -> Result:
+        # RETURN_EXISTING under a name made from the content: repeating gives the same file.
+        record = await repeating(
+            lambda: s.hubspot.upload_file(
+                name, paper.content, folder_path=FOLDER, content_type="application/pdf"
+            )
+        )
+        return {"file_id": record.id}
+
+    async def look(token: str) -> Result | None:
+        return await upload(token)
+
+    result = await perform(
+        writer,
+        key=f"file:{paper.kind}:{paper.deal_id}:{paper.version}",
+        kind="file_pdf",
+        deal_id=paper.deal_id,
+        attempt=upload,
+        look=look,
+    )
+    file_id = str(result["file_id"])
+    async with s.ledger.write() as tx:
+        await papers.note_file(tx, paper.id, file_id)
+    return file_id
+
+
+async def write_note(
+    s: Services,
+    writer: Writer,
+    *,
+    deal_id: str,
+    cause: str,
+    text: str,
+    attachment_ids: Sequence[str] = (),
+) -> str:
+    """Put one note on the deal for this cause; returns its id. `text` is plain and is escaped here."""
+    key = f"note:{deal_id}:{cause}"
+    marker = "dealflow " + hashlib.sha256(key.encode()).hexdigest()[:20]
+    paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines() if line.strip())
+    body = f"{paragraphs}<p><small>{marker}</small></p>"
+
+    async def create(_token: str) -> Result:
+        note = await writing(
+            lambda: s.hubspot.create_note(
+                body,
+                timestamp_ms=int(s.clock().timestamp() * 1000),
+                attachment_ids=attachment_ids,
+                associations=[NewLink(deal_id, _NOTE_TO["deals"])],
+            )
+        )
+        return {"note_id": note.id}
+
+    async def look(_token: str) -> Result | None:
+        links = await reading(lambda: s.hubspot.associated("deals", _DEAL_TO_NOTE, [deal_id]))
+        ids = [link.to_id for link in links.get(deal_id, ())]
+        if not ids:
+            return None
+        notes = await reading(lambda: s.hubspot.read_batch("notes", ids, properties=("hs_note_body",)))
+        for note in notes.records.values():
+            if marker in (note.properties.get("hs_note_body") or ""):
+                return {"note_id": note.id}
+        return None
+
+    result = await perform(writer, key=key, kind="write_note", deal_id=deal_id, attempt=create, look=look)
+    return str(result["note_id"])
+
+
+async def set_deal(
+    s: Services,
+    writer: Writer,
+    *,
+    deal_id: str,
+    cause: str,
+    properties: Mapping[str, str],
+    before: Mapping[str, str] | None = None,
+) -> Result:
+    """Set deal properties once for this cause (a stage move is one).
+
+    `before`: what the caller saw there. After a doubtful try, a deal that shows neither the old nor the new
+    values was changed by somebody since, and is left alone: the result then says `superseded`.
+    """
+
+    async def update(_token: str) -> Result:
+        # Setting the same values twice changes nothing, so a doubtful try may simply be repeated.
+        await repeating(lambda: s.hubspot.update("deals", deal_id, properties))
+        return {"properties": sorted(properties)}
+
+    async def look(_token: str) -> Result | None:
+        deal = await reading(
+            lambda: s.hubspot.read("deals", deal_id, properties=tuple({**properties, **(before or {})}))
+        )
+        if _shows(deal, properties):
+            return {"properties": sorted(properties)}
+        if before is not None and not _shows(deal, before):
+            return {"superseded": True}
+        return None
+
+    return await perform(
+        writer,
+        key=f"deal:{deal_id}:{cause}",
+        kind="set_deal",
+        deal_id=deal_id,
+        attempt=update,
+        look=look,
+    )
+
+
+def _shows(deal: Record, values: Mapping[str, str]) -> bool:
+    return all((deal.properties.get(name) or "") == value for name, value in values.items())

@@ -1,0 +1,131 @@
+"""The gateway's application: deliveries in, health and metrics out, the ops page for people."""
+
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import sqlalchemy.exc
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+
+from config.settings import Settings, SettingsError
+from flows.gateway import ops_page
+from flows.gateway.receiver import Receiver
+from flows.ledger import effects, inbox, presence
+from flows.ledger.database import Ledger
+from flows.services import load_process
+
+log = logging.getLogger(__name__)
+
+_ALIVE_S = 30
+
+
+def check(settings: Settings) -> None:
+    """Stop before starting when a route is wanted but its secret is missing. Raises SettingsError naming it."""
+    settings.require("dropbox_sign_api_key")
+    if settings.hubspot_webhooks == "on":
+        settings.require("hubspot_client_secret")
+    if settings.leads == "on" and not (settings.leads_token or settings.leads_hmac_secret):
+        raise SettingsError(
+            "DEALFLOW_LEADS_TOKEN (or DEALFLOW_LEADS_HMAC_SECRET) is not set: set one, or DEALFLOW_LEADS=off"
+        )
+
+
+def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> FastAPI:
+    """The application. Raises SettingsError for a missing secret."""
+    check(settings)
+    receiver = Receiver(settings, ledger, clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        receiver.close()
+        await ledger.close()
+
+    app = FastAPI(
+        title="dealflow gateway", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+    )
+    app.include_router(receiver.router())
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """200 while deliveries can be stored and a worker is alive that reaches Prefect; else 503 and why."""
+        health = await health_of(ledger, clock())
+        return JSONResponse(health, 200 if health["ok"] else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Counts for Prometheus."""
+        return PlainTextResponse(await _metrics(ledger, clock()), media_type="text/plain; version=0.0.4")
+
+    if settings.ops_password is not None and settings.ops_password.get_secret_value():
+        _add_ops_page(app, settings, ledger, clock)
+    return app
+
+
+async def health_of(ledger: Ledger, now: datetime) -> dict[str, Any]:
+    """What is well and what is not, for machines."""
+    try:
+        async with ledger.write() as tx:
+            inbox_states = await inbox.tally(tx)
+            alive = await presence.alive(tx, since=now - timedelta(seconds=_ALIVE_S))
+            due = await inbox.next_due(tx)
+    except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
+        return {"ok": False, "ledger": type(problem).__name__, "workers": 0}
+    notes = [worker.note for worker in alive if worker.note]
+    return {
+        "ok": bool(alive) and all(worker.prefect_ok for worker in alive),
+        "ledger": "ok",
+        "workers": len(alive),
+        "prefect": "away" if any(not w.prefect_ok for w in alive) else "ok" if alive else "unknown",
+        "notes": notes or (["no worker is alive: start `dealflow worker`"] if not alive else []),
+        "inbox": inbox_states,
+        "oldest_due": due.isoformat() if due else None,
+    }
+
+
+async def _metrics(ledger: Ledger, now: datetime) -> str:
+    async with ledger.read() as tx:
+        inbox_states = await inbox.tally(tx)
+        effect_states = await effects.tally(tx)
+        totals = await presence.totals(tx)
+        alive = await presence.alive(tx, since=now - timedelta(seconds=_ALIVE_S))
+    lines = ["# HELP dealflow_inbox_events Inbox rows by state.", "# TYPE dealflow_inbox_events gauge"]
+    lines += [f'dealflow_inbox_events{{state="{k}"}} {n}' for k, n in sorted(inbox_states.items())]
+    lines += ["# HELP dealflow_effects Outward writes by state.", "# TYPE dealflow_effects gauge"]
+    lines += [f'dealflow_effects{{state="{k}"}} {n}' for k, n in sorted(effect_states.items())]
+    lines += ["# HELP dealflow_count_total Refusals and other counts.", "# TYPE dealflow_count_total counter"]
+    lines += [f'dealflow_count_total{{name="{k}"}} {n}' for k, n in sorted(totals.items())]
+    lines += ["# HELP dealflow_workers_alive Workers seen lately.", "# TYPE dealflow_workers_alive gauge"]
+    lines += [f"dealflow_workers_alive {len(alive)}"]
+    lines += ["# HELP dealflow_prefect_ok Whether workers reach Prefect.", "# TYPE dealflow_prefect_ok gauge"]
+    lines += [f"dealflow_prefect_ok {int(bool(alive) and all(w.prefect_ok for w in alive))}"]
+    return "\n".join(lines) + "\n"
+
+
+def _add_ops_page(app: FastAPI, settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+    password = settings.ops_password
+    assert password is not None
+    process = load_process(settings)
+    basic = HTTPBasic(realm="dealflow")
+
+    def logged_in(given: Annotated[HTTPBasicCredentials, Depends(basic)]) -> None:
+        user_ok = hmac.compare_digest(given.username.encode(), settings.ops_user.encode())
+        password_ok = hmac.compare_digest(given.password.encode(), password.get_secret_value().encode())
+        if not (user_ok and password_ok):
+            raise HTTPException(401, "wrong user or password", {"WWW-Authenticate": 'Basic realm="dealflow"'})
+
+    @app.get("/", dependencies=[Depends(logged_in)])
+    async def ops() -> HTMLResponse:
+        """The ops page."""
+        return HTMLResponse(
+            await ops_page.render(settings, process, ledger, clock()),
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+            },
+        )

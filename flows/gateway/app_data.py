@@ -1,0 +1,74 @@
+"""What the ops page shows, read from the ledger in one go."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flows.ledger import contracts, effects, inbox, mirror, presence
+from flows.ledger.contracts import Contract
+from flows.ledger.database import Ledger
+from flows.ledger.effects import Effect
+from flows.ledger.inbox import Event
+from flows.rules.sales_process import SalesProcess, Stage
+
+
+@dataclass(frozen=True)
+class DealLine:
+    """One mirrored deal on the page."""
+
+    deal_id: str
+    name: str
+    amount: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One stage of the pipeline with its deals, newest first."""
+
+    stage: Stage
+    deals: tuple[DealLine, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the page needs."""
+
+    columns: tuple[Column, ...]
+    contracts: tuple[Contract, ...]
+    waiting: tuple[Event, ...]
+    recent: tuple[Event, ...]
+    doubtful: tuple[Effect, ...]
+    inbox_states: dict[str, int]
+    refused: int
+    portal_id: str
+    workers: tuple[presence.Worker, ...]
+    synced_at: datetime | None
+
+
+async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Overview:
+    """Read everything in one transaction."""
+    async with ledger.read() as tx:
+        rows = await mirror.deals_by_stage(tx)
+        cursor = await mirror.cursor(tx, "deals")
+        portal = await mirror.portal_facts(tx)
+        bindings = portal.get("stages", {})
+        return Overview(
+            columns=tuple(
+                Column(
+                    stage,
+                    tuple(DealLine(*r) for r in rows.get(bindings.get(stage.key, ""), ())),
+                )
+                for stage in process.stages
+            ),
+            contracts=tuple(await contracts.recent(tx, limit=20)),
+            waiting=tuple(
+                await inbox.listing(tx, states=("due", "claimed", "parked", "held", "dead"), limit=30)
+            ),
+            recent=tuple(await inbox.listing(tx, states=("done",), limit=20)),
+            doubtful=tuple(await effects.listing(tx, states=("unknown", "quarantined"), limit=20)),
+            inbox_states=await inbox.tally(tx),
+            refused=sum(n for name, n in (await presence.totals(tx)).items() if name.startswith("refused.")),
+            portal_id=str(portal.get("portal_id", "0")),
+            workers=tuple(await presence.alive(tx, since=now - timedelta(seconds=30))),
+            synced_at=datetime.fromisoformat(cursor) if cursor else None,
+        )

@@ -1,0 +1,40 @@
+"""What handling an event came to, in words for people: the artifact, the ops page and the log show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done (or found done), to which record, and why. Ids only, no personal data."""
+
+    what: str
+    record: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an event ended. `held` is a business "no": nothing was changed, `reasons` say what is missing."""
+
+    state: Literal["done", "ignored", "held"]
+    summary: str
+    deal_id: str | None = None
+    steps: tuple[Step, ...] = ()
+    reasons: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the ledger."""
+        return {
+            "summary": self.summary,
+            "steps": [[s.what, s.record, s.why] for s in self.steps],
+            "reasons": list(self.reasons),
+            "links": dict(self.links),
+        }
+
+
+def ignored(why: str) -> Outcome:
+    """Nothing of ours, or nothing to do."""
+    return Outcome("ignored", why)

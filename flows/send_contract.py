@@ -1,0 +1,297 @@
+"""Sends the deal's contract for e-signature: once, to the labelled signers, from a frozen text, for a deal that
+met its exit criteria.
+
+Trigger: a deal enters the stage that says `on_enter: [send_contract]`; on demand by deal id.
+Reads: deal, contacts with roles, company, line items, owner. Writes: one Dropbox Sign request, note, deal properties.
+Once-key: deal and contract revision; a new revision only after the one before has ended without a signature.
+Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes); a Dropbox Sign API key.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from connectors.dropbox_sign.sender import SendRequest
+from connectors.dropbox_sign.sender import Signer as VendorSigner
+from connectors.errors import RejectedError
+from flows.deals import DealFile, fresh_deal, price_deal, read_deals, template_facts
+from flows.documents import Document, DocumentError, SigningPerson, render
+from flows.filing import set_deal, write_note, writer_for
+from flows.ledger import contracts, inbox, papers
+from flows.ledger.contracts import Contract
+from flows.ledger.effects import Plan, Result, perform
+from flows.ledger.inbox import Event
+from flows.ledger.papers import Paper
+from flows.retries import reading, writing
+from flows.rules.exit_criteria import Verdict, gate, unmet
+from flows.rules.outcome import Outcome, Step, ignored
+from flows.rules.pricing import PricingError
+from flows.rules.signing import Candidate, Hold, Signer, choose_signers
+from flows.rules.template_values import TemplateValueRefused, TemplateVariableMissing, resolve
+from flows.runs import order_for_deals, run_events
+from flows.services import CONTRACT, Services
+
+KIND = "contract.due"
+_LOOK_PAGES = 20
+
+
+@flow(name="send-contract", persist_result=False)
+async def send_contract(event_ids: list[int] | None = None, deal_ids: list[str] | None = None) -> State[Any]:
+    """Contracts for these inbox events; with `deal_ids`, put such events into the inbox first."""
+    if deal_ids:
+        return await order_for_deals(KIND, deal_ids)
+    return await run_events(event_ids, prepare=prepare, handle=handle)
+
+
+async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
+    """The deals of these events with everything around them, in bulk."""
+    return await read_deals(s, [e.deal_id for e in events if e.deal_id])
+
+
+async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
+    """Resume a contract that is under way, or check, freeze and send a new one."""
+    deal_id = event.deal_id or ""
+    async with s.ledger.read() as tx:
+        contract = await contracts.latest(tx, deal_id)
+    if contract is not None and contract.state == "sending":
+        return await _send(event, contract, (), s)
+    if contract is not None and (
+        contract.state in ("open", "completed") or contract.created_at >= event.received_at
+    ):
+        return ignored(f"contract revision {contract.revision} exists already ({contract.state})")
+    file = await fresh_deal(s, deal_id, files)
+    if file is None:
+        return ignored("HubSpot has no such deal any more")
+    stage = s.process.stage_for("send_contract")
+    if stage is None or file.stage != stage.key:
+        return ignored("superseded: the deal has left the stage")
+    prepared = await _prepare_contract(event, file, stage.key, s)
+    if isinstance(prepared, Outcome):
+        return prepared
+    contract, verdicts = prepared
+    return await _send(event, contract, verdicts, s)
+
+
+async def _prepare_contract(
+    event: Event, file: DealFile, stage: str, s: Services
+) -> Outcome | tuple[Contract, tuple[Verdict, ...]]:
+    """Gate, signers, text: all must stand before anything is written down."""
+    async with s.ledger.read() as tx:
+        on_file = await papers.kinds_on_file(tx, [file.id])
+    verdicts = gate(s.process, stage, file.facts(documents=on_file.get(file.id, ())))
+    chosen = _signers(s, file)
+    reasons = [f"{v.says}: {v.missing}" for v in unmet(verdicts)]
+    reasons += chosen.reasons if isinstance(chosen, Hold) else ()
+    if reasons or isinstance(chosen, Hold):
+        return Outcome("held", "contract not sent", deal_id=file.id, reasons=tuple(reasons))
+    try:
+        document = await asyncio.to_thread(draft, s, file, chosen, event)
+    except (TemplateVariableMissing, TemplateValueRefused, PricingError, DocumentError) as problem:
+        return Outcome("held", "contract not sent", deal_id=file.id, reasons=(str(problem),))
+    async with s.ledger.write() as tx:
+        await inbox.assert_held_by(tx, event.id, s.owner)
+        paper = await papers.freeze(
+            tx,
+            deal_id=file.id,
+            kind=CONTRACT,
+            source_sha256=document.source_sha256,
+            sha256=document.sha256,
+            title=document.title,
+            content=document.pdf,
+            now=s.clock(),
+        )
+        contract = await contracts.begin(
+            tx,
+            deal_id=file.id,
+            token=secrets.token_hex(16),
+            paper_id=paper.id,
+            signers=[asdict(signer) for signer in chosen],
+            test_mode=s.settings.dropbox_sign_test_mode,
+            now=s.clock(),
+        )
+    return contract, verdicts
+
+
+async def _send(event: Event, contract: Contract, verdicts: Sequence[Verdict], s: Services) -> Outcome:
+    """The one outward step that must never happen twice; then tell the deal."""
+    async with s.ledger.read() as tx:
+        paper = await papers.by_id(tx, contract.paper_id)
+    writer = writer_for(s, event)
+    request = _request(s, contract, paper)
+
+    async def attempt(_token: str) -> Result:
+        await s.sign_pace.wait(("standard", "high"))
+        sent = await writing(lambda: asyncio.to_thread(s.sender.send, request))
+        return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
+
+    async def look(token: str) -> Result | None:
+        return await find_request(s, token, since=contract.created_at)
+
+    try:
+        result = await perform(
+            writer,
+            key=contract.effect_key,
+            kind="send_contract",
+            deal_id=contract.deal_id,
+            token=contract.token,
+            attempt=attempt,
+            look=look,
+            plan=Plan(
+                looks_s=s.settings.contract_looks_s,
+                again=1 if s.settings.contract_resend == "once" else 0,
+            ),
+        )
+    except RejectedError as refusal:
+        if refusal.applied == "maybe":  # a 409: an identical request, perhaps our own, is being processed
+            raise
+        async with s.ledger.write() as tx:
+            await contracts.end(tx, contract.id, state="refused", now=s.clock(), reason=str(refusal))
+        reasons = (f"Dropbox Sign refused the contract: {refusal}",)
+        return Outcome("held", "contract refused", deal_id=contract.deal_id, reasons=reasons)
+    request_id = str(result["request_id"])
+    async with s.ledger.write() as tx:
+        await contracts.sent(tx, contract.id, request_id=request_id, now=s.clock())
+    await _tell_deal(s, event, contract, request_id)
+    outcome = _outcome(s, contract, paper, request_id, verdicts)
+    if result.get("on_hold"):
+        held = "contract is ON HOLD at Dropbox Sign: confirm the sender's e-mail address there"
+        outcome = replace(outcome, summary=held, reasons=(held,))
+    return outcome
+
+
+async def find_request(s: Services, token: str, *, since: datetime) -> Result | None:
+    """The signature request that carries this token, if Dropbox Sign shows it: by search, then by paging back
+    to `since`. The search index lags (vendor's search page), so both are asked; metadata decides, never the query.
+    """
+    earliest = since - timedelta(minutes=10)
+    for query in (f"metadata:{token}", None):
+        for number in range(1, _LOOK_PAGES + 1):
+            page = await reading(
+                lambda query=query, number=number: s.dropbox_sign.list_requests(query=query, page=number)  # type: ignore[misc]
+            )
+            for request in page.requests:
+                if request.metadata.get("dealflow_token") == token:
+                    return {"request_id": request.id}
+            oldest = min((r.created_at for r in page.requests if r.created_at), default=None)
+            if number >= page.pages or (oldest is not None and oldest < earliest):
+                break
+    return None
+
+
+def _signers(s: Services, file: DealFile) -> tuple[Signer, ...] | Hold:
+    candidates = [
+        Candidate(
+            c.record.id,
+            c.name,
+            c.record.properties.get("email") or "",
+            c.roles,
+            c.record.properties.get("jobtitle") or "",
+        )
+        for c in file.contacts
+    ]
+    seller = s.process.seller
+    return choose_signers(candidates, seller_email=seller.email, counter_signer=seller.counter_signer)
+
+
+def draft(s: Services, file: DealFile, signers: Sequence[Signer], event: Event) -> Document:
+    """The contract as PDF with text tags. Raises TemplateVariableMissing or PricingError."""
+    template = s.templates[CONTRACT]
+    facts = template_facts(s, file)
+    client = next(x for x in signers if x.role == "client")
+    issued_on = event.received_at.date()
+    starts_on = file.deal.properties.get("dealflow_starts_on") or _first_of_next_month(issued_on).isoformat()
+    facts["given"] = {
+        "reference": f"C-{file.id}-{event.id}",
+        "issued_on": issued_on.isoformat(),
+        "starts_on": starts_on,
+        "client_signer_name": client.name,
+        "client_signer_title": client.title,
+    }
+    people = [SigningPerson(x.role, x.name, x.title) for x in signers]
+    values = resolve(template.declaration, facts)
+    return render(template, values, price_deal(s, file), extra={"locale": s.process.locale}, signers=people)
+
+
+def _first_of_next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _request(s: Services, contract: Contract, paper: Paper) -> SendRequest:
+    expires_days = s.settings.contract_expires_days
+    expires_at = None
+    if expires_days:  # rounded down to the hour by the vendor: the hour more keeps one day valid at the edge
+        expires_at = int((contract.created_at + timedelta(days=expires_days, hours=1)).timestamp())
+    return SendRequest(
+        title=paper.title[:255],
+        subject=paper.title[:255],
+        message=f"{s.process.seller.name} sends you this contract to sign.",
+        signers=tuple(VendorSigner(x["name"], x["email"], x["order"]) for x in contract.signers),
+        pdf=paper.content,
+        filename=f"contract-{contract.deal_id}-{contract.revision}.pdf",
+        metadata={
+            "dealflow_token": contract.token,
+            "deal_id": contract.deal_id,
+            "revision": str(contract.revision),
+            "sha256": paper.sha256,
+        },
+        test_mode=contract.test_mode,
+        expires_at=expires_at,
+        allow_decline=True,
+        use_text_tags=True,
+        client_id=s.settings.dropbox_sign_client_id or None,
+    )
+
+
+async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: str) -> None:
+    writer = writer_for(s, event)
+    cause = f"contract:{contract.revision}"
+    await write_note(
+        s,
+        writer,
+        deal_id=contract.deal_id,
+        cause=cause,
+        text=f"Contract revision {contract.revision} was sent for signature (request {request_id}).",
+    )
+    await set_deal(
+        s,
+        writer,
+        deal_id=contract.deal_id,
+        cause=cause,
+        properties={
+            "dealflow_contract_token": contract.token,
+            "dealflow_contract_request_id": request_id,
+            "dealflow_contract_status": "sent",
+        },
+    )
+
+
+def _outcome(
+    s: Services, contract: Contract, paper: Paper, request_id: str, verdicts: Sequence[Verdict]
+) -> Outcome:
+    signers = ", ".join(
+        f"{x['role']} (contact {x['contact_id']})" if x["contact_id"] else "our counter-signer"
+        for x in contract.signers
+    )
+    proven = [Step(f"exit criterion met: {v.says}", v.proof, "needed before closing") for v in verdicts]
+    return Outcome(
+        "done",
+        f"contract revision {contract.revision} sent",
+        deal_id=contract.deal_id,
+        steps=(
+            *proven,
+            Step("froze the text", f"sha256 {paper.sha256[:12]}", "what is signed cannot change any more"),
+            Step("sent for signature", f"request {request_id}", f"signers in order: {signers}"),
+            Step(
+                "wrote a note and the deal's contract status",
+                f"deal {contract.deal_id}",
+                "so that the rep sees it",
+            ),
+        ),
+        links={"Signature request": s.request_url(request_id)},
+    )

@@ -1,0 +1,224 @@
+"""The only place where clients, ledger, clock and sales process are built; tests step in with `override`."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from config.files import read_yaml
+from config.settings import Settings, SettingsError, load_settings
+from connectors.dropbox_sign.client import DropboxSignClient
+from connectors.dropbox_sign.sender import ContractSender
+from connectors.exchange import make_http
+from connectors.hubspot.calls import Versions
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.records import Owner
+from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
+from flows.documents import Template, load_template
+from flows.ledger import mirror
+from flows.ledger.database import Ledger, open_ledger
+from flows.retries import reading
+from flows.rules.sales_process import SalesProcess, parse_process
+
+_PORTAL_FRESH_S = 900
+PROPOSAL, CONTRACT = "proposal", "contract"
+
+
+class SetupError(Exception):
+    """HubSpot does not fit the process file (a pipeline or stage is missing). The text says what to run."""
+
+
+@dataclass(frozen=True)
+class Portal:
+    """What we need to know of the HubSpot account, read at start and refreshed now and then."""
+
+    portal_id: str
+    pipeline_id: str
+    stage_ids: Mapping[str, str]  # our key -> HubSpot id
+    owners: tuple[Owner, ...]
+    roles: Mapping[tuple[str, int], str]  # association (category, type id) deal -> contact: role key
+    read_at: datetime
+
+    def stage_key(self, stage_id: str | None) -> str | None:
+        """Our key for a HubSpot stage id; None for stages outside the process."""
+        return next((key for key, known in self.stage_ids.items() if known == stage_id), None)
+
+
+@dataclass
+class Services:
+    """Everything a flow may use. `owner` names this process in leases."""
+
+    settings: Settings
+    process: SalesProcess
+    ledger: Ledger
+    hubspot: HubSpotClient
+    dropbox_sign: DropboxSignClient
+    sender: ContractSender
+    sign_pace: Pace
+    templates: Mapping[str, Template]
+    clock: Callable[[], datetime]
+    owner: str
+    http: list[httpx.AsyncClient] = field(default_factory=list)
+    _portal: Portal | None = None
+
+    async def portal(self, *, fresh: bool = False) -> Portal:
+        """The account's facts, at most fifteen minutes old. Raises SetupError or the vendor's error."""
+        known = self._portal
+        if fresh or known is None or (self.clock() - known.read_at).total_seconds() > _PORTAL_FRESH_S:
+            self._portal = known = await _read_portal(self)
+            facts = {"portal_id": known.portal_id, "stages": dict(known.stage_ids)}
+            async with self.ledger.write() as tx:
+                await mirror.keep_portal_facts(tx, facts, now=known.read_at)
+        return known
+
+    def deal_url(self, deal_id: str) -> str:
+        """Where a person sees the deal."""
+        portal_id = self._portal.portal_id if self._portal else self.settings.hubspot_portal_id or "0"
+        return f"{self.settings.hubspot_app_url}/contacts/{portal_id}/record/0-3/{deal_id}"
+
+    def request_url(self, request_id: str) -> str:
+        """Where a person sees the signature request."""
+        return f"{self.settings.dropbox_sign_app_url}/home/manage?guid={request_id}"
+
+    async def close(self) -> None:
+        """Give connections back."""
+        for client in self.http:
+            await client.aclose()
+        await self.ledger.close()
+
+
+def utc_now() -> datetime:
+    """Now, aware."""
+    return datetime.now(UTC)
+
+
+def process_name() -> str:
+    """Host, process id and a start mark: names this process in leases and lets a neighbour see that it died."""
+    return f"{socket.gethostname()}:{os.getpid()}:{int(utc_now().timestamp() * 1000):x}"
+
+
+def load_process(settings: Settings) -> SalesProcess:
+    """The sales process in force. Raises ConfigFileError or ProcessError."""
+    return parse_process(read_yaml(settings.process_path))
+
+
+def load_templates(settings: Settings) -> dict[str, Template]:
+    """The document templates by kind."""
+    folder = Path(settings.config_dir) / "templates"
+    return {kind: load_template(folder / kind) for kind in (PROPOSAL, CONTRACT)}
+
+
+async def open_services(settings: Settings) -> Services:
+    """Build everything for a worker. Raises SettingsError naming the first missing secret, LedgerError, ..."""
+    settings.require("hubspot_token", "dropbox_sign_api_key")
+    assert settings.hubspot_token is not None and settings.dropbox_sign_api_key is not None
+    process, templates = load_process(settings), load_templates(settings)
+    ledger = await open_ledger(settings.database)
+    hubspot_http, sign_http = make_http(), make_http()
+    api_key = settings.dropbox_sign_api_key.get_secret_value()
+    sign_pace = _sign_pace(settings)
+    return Services(
+        settings=settings,
+        process=process,
+        ledger=ledger,
+        hubspot=HubSpotClient(
+            settings.hubspot_token.get_secret_value(),
+            base_url=settings.hubspot_base_url,
+            versions=_versions(settings),
+            http=hubspot_http,
+            pace=hubspot_pace(burst=settings.hubspot_burst_per_10s),
+        ),
+        dropbox_sign=DropboxSignClient(
+            api_key, base_url=settings.dropbox_sign_base_url, http=sign_http, pace=sign_pace
+        ),
+        sign_pace=sign_pace,
+        sender=ContractSender(api_key, base_url=settings.dropbox_sign_base_url),
+        templates=templates,
+        clock=utc_now,
+        owner=process_name(),
+        http=[hubspot_http, sign_http],
+    )
+
+
+def _versions(settings: Settings) -> Versions:
+    families = {f.name for f in fields(Versions)}
+    unknown = set(settings.hubspot_api_versions) - families
+    if unknown:
+        raise SettingsError(
+            f"DEALFLOW_HUBSPOT_API_VERSIONS: no such route family: {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted(families))}"
+        )
+    return Versions(
+        **{f: settings.hubspot_api_versions.get(f, settings.hubspot_api_version) for f in families}
+    )
+
+
+def _sign_pace(settings: Settings) -> Pace:
+    per_minute = settings.dropbox_sign_calls_per_minute
+    if per_minute:
+        return dropbox_sign_pace(standard=per_minute, high=per_minute)
+    return dropbox_sign_pace(test_mode=10 if settings.dropbox_sign_test_mode else None)
+
+
+async def _read_portal(s: Services) -> Portal:
+    account = await reading(s.hubspot.account_details)
+    pipelines = await reading(lambda: s.hubspot.pipelines("deals"))
+    owners = await reading(s.hubspot.owners)
+    labels = await reading(lambda: s.hubspot.association_labels("deals", "contacts"))
+    wanted = s.process.pipeline
+    pipeline = next((p for p in pipelines if p.id == wanted), None)
+    pipeline = pipeline or next((p for p in pipelines if p.label == wanted and not p.archived), None)
+    if pipeline is None:
+        raise SetupError(f"HubSpot has no deal pipeline {wanted!r}: run `dealflow provision --apply`")
+    ids = {stage.id for stage in pipeline.stages}
+    by_label = {stage.label: stage.id for stage in pipeline.stages}
+    found: dict[str, str] = {}
+    for stage in s.process.stages:
+        stage_id = stage.hubspot_name if stage.hubspot_name in ids else by_label.get(stage.hubspot_name)
+        if stage_id is None:
+            raise SetupError(
+                f"HubSpot's pipeline has no stage {stage.hubspot_name!r}: run `dealflow provision --apply`"
+            )
+        found[stage.key] = stage_id
+    role_of_label = {label: role for role, label in s.process.roles.model_dump().items()}
+    return Portal(
+        portal_id=account.portal_id,
+        pipeline_id=pipeline.id,
+        stage_ids=found,
+        owners=tuple(sorted((o for o in owners if not o.archived), key=lambda o: int(o.id))),
+        roles={(t.category, t.type_id): role_of_label[t.label] for t in labels if t.label in role_of_label},
+        read_at=s.clock(),
+    )
+
+
+_current: Services | None = None
+
+
+@asynccontextmanager
+async def use() -> AsyncIterator[Services]:
+    """The process's services: those the worker opened, or fresh ones for a run that a Prefect worker started."""
+    if _current is not None:
+        yield _current
+        return
+    opened = await open_services(load_settings())
+    try:
+        with override(opened):
+            yield opened
+    finally:
+        await opened.close()
+
+
+@contextmanager
+def override(services: Services) -> Iterator[Services]:
+    """Make these the process's services inside the block (the worker at start; tests)."""
+    global _current
+    before, _current = _current, services
+    try:
+        yield services
+    finally:
+        _current = before

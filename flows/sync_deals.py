@@ -1,0 +1,259 @@
+"""Mirrors deals with their contacts, companies, line items and stage history, and notices stage entries.
+
+Trigger: schedule (incremental; `full` reads everything); HubSpot webhooks about deals (only as hints).
+Reads: changed deals since the cursor, or the deals named by events. Writes: the mirror; events into the inbox.
+Once-key: a stage entry is deal, stage and the moment of entry, from the property history, never last-modified.
+Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from connectors.hubspot.client import Filter, Sort
+from flows import services
+from flows.deals import DealFile, read_deals
+from flows.ledger import inbox, mirror
+from flows.ledger.inbox import Event, NewEvent
+from flows.ledger.mirror import MirrorRow, StageEntry
+from flows.retries import reading
+from flows.rules.outcome import Outcome
+from flows.runs import order_for_deals, run_events
+from flows.services import Services
+
+log = logging.getLogger(__name__)
+
+KIND = "deal.changed"
+CURSOR = "deals"
+WATCH_SINCE = "watch_since"
+DUE = {"generate_proposal": "proposal.due", "send_contract": "contract.due"}
+"""What the process file calls an action -> the kind of event that asks for it."""
+_OVERLAP = timedelta(minutes=10)
+_CHUNK = 50
+
+
+@flow(name="sync-deals", persist_result=False)
+async def sync_deals(
+    event_ids: list[int] | None = None, deal_ids: list[str] | None = None, full: bool = False
+) -> State[Any]:
+    """Sync the deals of these inbox events; without any, everything changed since the cursor (`full`: everything)."""
+    if deal_ids:
+        return await order_for_deals(KIND, deal_ids)
+    if event_ids:
+        return await run_events(event_ids, prepare=prepare, handle=handle)
+    async with services.use() as s:
+        swept = await sweep(s, full=full)
+        await acreate_markdown_artifact(
+            markdown=swept.report(), key="sync-deals", description="What the sweep found"
+        )
+    return Completed(message=swept.summary)
+
+
+@dataclass
+class Swept:
+    """What a sync came to."""
+
+    seen: int = 0
+    changed: int = 0
+    entries: int = 0
+    events: int = 0
+    gone: int = 0
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return (
+            f"{self.seen} deals read, {self.changed} changed, {self.entries} new stage entries, "
+            f"{self.events} events put into the inbox, {self.gone} gone"
+        )
+
+    def report(self) -> str:
+        """As Markdown."""
+        rows = [
+            ("deals read", self.seen),
+            ("changed", self.changed),
+            ("new stage entries", self.entries),
+            ("events put into the inbox", self.events),
+            ("archived or merged away", self.gone),
+        ]
+        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {n} |" for name, n in rows)])
+
+
+async def prepare(events: Sequence[Event], s: Services) -> dict[str, tuple[str, ...]]:
+    """Absorb all deals that the events name, in bulk. Returns what was found per deal."""
+    found: dict[str, tuple[str, ...]] = {}
+    await absorb(s, [e.deal_id for e in events if e.deal_id], Swept(), found)
+    return found
+
+
+async def handle(event: Event, found: dict[str, tuple[str, ...]], s: Services) -> Outcome:
+    """The deal is absorbed: say what came of it."""
+    due = found.get(event.deal_id or "")
+    if due is None:
+        return Outcome("done", "the deal is archived or merged away", deal_id=event.deal_id)
+    summary = f"now due: {', '.join(due)}" if due else "mirrored, nothing due"
+    # An echo of our own write or an unrelated edit: no artifact for it.
+    return Outcome("done" if due else "ignored", summary, deal_id=event.deal_id)
+
+
+async def watch_from_now(s: Services) -> datetime:
+    """Since when stage entries call for action: the first start. Deals that stood in a stage before get nothing."""
+    async with s.ledger.write() as tx:
+        known = await mirror.cursor(tx, WATCH_SINCE)
+        if known is None:
+            known = s.clock().isoformat()
+            await mirror.move_cursor(tx, WATCH_SINCE, known, now=s.clock())
+    return datetime.fromisoformat(known)
+
+
+async def sweep(s: Services, *, full: bool = False) -> Swept:
+    """Everything changed since the cursor, or all deals. The cursor moves once all is stored."""
+    swept = Swept()
+    until = s.clock()
+    await watch_from_now(s)
+    async with s.ledger.read() as tx:
+        cursor = await mirror.cursor(tx, CURSOR)
+    if full or cursor is None:
+        await _sweep_all(s, swept)
+    else:
+        await _sweep_changed(s, datetime.fromisoformat(cursor) - _OVERLAP, until, swept)
+    async with s.ledger.write() as tx:
+        await mirror.move_cursor(tx, CURSOR, until.isoformat(), now=s.clock())
+    log.info("deals synced seen=%s changed=%s events=%s", swept.seen, swept.changed, swept.events)
+    return swept
+
+
+async def _sweep_changed(s: Services, since: datetime, until: datetime, swept: Swept) -> None:
+    """Keyset pages by object id inside a fixed window: pages neither shift nor hit the 10,000 cap."""
+    last = "0"
+    while True:
+        page = await reading(
+            lambda last=last: s.hubspot.search(  # type: ignore[misc]
+                "deals",
+                filters=[
+                    Filter("hs_lastmodifieddate", "BETWEEN", _ms(since), high=_ms(until)),
+                    Filter("hs_object_id", "GT", last),
+                ],
+                properties=["hs_lastmodifieddate"],
+                sort=Sort("hs_object_id"),
+                limit=200,
+            )
+        )
+        ids = [record.id for record in page.records]
+        await absorb(s, ids, swept)
+        if len(ids) < 200:
+            return
+        last = max(ids, key=int)
+
+
+async def _sweep_all(s: Services, swept: Swept) -> None:
+    after: str | None = None
+    while True:
+        page = await reading(
+            lambda after=after: s.hubspot.list_page("deals", properties=["dealstage"], after=after)  # type: ignore[misc]
+        )
+        await absorb(s, [record.id for record in page.records], swept)
+        after = page.after
+        if after is None:
+            return
+
+
+async def absorb(
+    s: Services, deal_ids: Iterable[str], swept: Swept, found: dict[str, tuple[str, ...]] | None = None
+) -> None:
+    """Read these deals whole, mirror them, and put what their new stage entries call for into the inbox."""
+    ids = list(dict.fromkeys(deal_ids))
+    since = await watch_from_now(s)
+    for at in range(0, len(ids), _CHUNK):
+        chunk = ids[at : at + _CHUNK]
+        files = await read_deals(s, chunk, history=True)
+        await _store(s, files, since, swept, found)
+        gone = [deal_id for deal_id in chunk if deal_id not in files]
+        swept.gone += len(gone)
+        if gone:
+            async with s.ledger.write() as tx:
+                await mirror.mark_archived(tx, "deals", gone, now=s.clock())
+
+
+async def _store(
+    s: Services,
+    files: dict[str, DealFile],
+    since: datetime,
+    swept: Swept,
+    found: dict[str, tuple[str, ...]] | None,
+) -> None:
+    """One transaction: a stage entry is never stored without the events it calls for."""
+    now = s.clock()
+    deals = {file.id: file for file in files.values()}
+    rows = [_row("deals", f.deal) for f in deals.values()]
+    for kind, records in (
+        ("contacts", [c.record for f in deals.values() for c in f.contacts]),
+        ("companies", [c for f in deals.values() for c in f.companies]),
+        ("line_items", [i for f in deals.values() for i in f.line_items]),
+    ):
+        rows += [_row(kind, record) for record in {r.id: r for r in records}.values()]
+    async with s.ledger.write() as tx:
+        changed = {i for kind, i in await mirror.keep(tx, rows, now=now) if kind == "deals"}
+        links = {f.id: {c.record.id: sorted(c.roles) for c in f.contacts} for f in deals.values()}
+        changed |= await mirror.keep_links(tx, "deals", "contacts", links)
+        companies = {f.id: {c.id: [] for c in f.companies} for f in deals.values()}
+        changed |= await mirror.keep_links(tx, "deals", "companies", companies)
+        items = {f.id: {i.id: [] for i in f.line_items} for f in deals.values()}
+        changed |= await mirror.keep_links(tx, "deals", "line_items", items)
+        entries = [entry for f in deals.values() for entry in _entries(f)]
+        fresh = await mirror.keep_stage_entries(tx, entries)
+        due = [event for f in deals.values() for event in _due(s, f, fresh, since)]
+        recorded = await inbox.record(tx, due, now=now)
+        await inbox.nudge(tx, sorted(changed), now=now)
+    swept.seen += len(deals)
+    swept.changed += len(changed)
+    swept.entries += len(fresh)
+    swept.events += len(recorded.new)
+    if found is not None:
+        for asked, file in files.items():
+            found[asked] = tuple(e.kind for e in due if e.deal_id == file.id)
+
+
+def _row(kind: str, record: Any) -> MirrorRow:
+    return MirrorRow(kind, record.id, dict(record.properties), record.updated_at, record.archived)
+
+
+def _entries(file: DealFile) -> list[StageEntry]:
+    """Stage entries, oldest first; writing the same stage again is no entry."""
+    entries: list[StageEntry] = []
+    for past in reversed(file.deal.history.get("dealstage", ())):
+        if past.value and past.at and (not entries or entries[-1].stage_id != past.value):
+            entries.append(StageEntry(file.id, past.value, past.at, past.source_type, past.source_id))
+    return entries
+
+
+def _due(s: Services, file: DealFile, fresh: list[StageEntry], since: datetime) -> list[NewEvent]:
+    """What the newest entry calls for, when it is new, recent enough, and the deal still stands there."""
+    entries = _entries(file)
+    if file.stage is None or not entries or entries[-1] not in fresh or entries[-1].entered_at < since:
+        return []
+    entry = entries[-1]
+    moment = int(entry.entered_at.timestamp() * 1000)
+    return [
+        NewEvent(
+            source="stage",
+            key=f"{file.id}:{entry.stage_id}:{moment}:{action}",
+            kind=DUE[action],
+            lane=f"deal:{file.id}",
+            content={"stage": file.stage},
+            deal_id=file.id,
+            occurred_at=entry.entered_at,
+        )
+        for action in s.process.stage(file.stage).on_enter
+    ]
+
+
+def _ms(moment: datetime) -> str:
+    return str(int(moment.astimezone(UTC).timestamp() * 1000))

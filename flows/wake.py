@@ -1,0 +1,104 @@
+"""Waking a worker at once: a UDP datagram on the same machine, PostgreSQL's LISTEN across machines.
+
+Either may be lost: the worker's slow poll is the safety net.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from flows.ledger import presence
+from flows.ledger.database import Ledger
+from flows.ledger.inbox import WAKE_CHANNEL
+
+log = logging.getLogger(__name__)
+
+_HOST = "127.0.0.1"
+_ALIVE_S = 30
+
+
+class Waker(asyncio.DatagramProtocol):
+    """The worker's ear. `port` is where a gateway on this machine knocks."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._awake = asyncio.Event()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._listener: asyncpg.Connection | None = None
+        self.port: int | None = None
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Somebody knocked; what they sent does not matter."""
+        self._awake.set()
+
+    def wake(self) -> None:
+        """End a wait."""
+        self._awake.set()
+
+    async def open(self) -> None:
+        """Start to listen."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(_HOST, 0))
+        self._transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+        await self._listen()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._transport is not None:
+            self._transport.close()
+        if self._listener is not None:
+            with contextlib.suppress(Exception):
+                await self._listener.close(timeout=2)
+
+    async def wait(self, seconds: float) -> None:
+        """Until somebody knocks, at most so long."""
+        if self._listener is not None and self._listener.is_closed():
+            await self._listen()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._awake.wait(), seconds)
+        self._awake.clear()
+
+    async def _listen(self) -> None:
+        if self._ledger.dialect != "postgresql":
+            return
+        address = self._ledger.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            self._listener = await asyncpg.connect(address, timeout=5)
+            await self._listener.add_listener(WAKE_CHANNEL, lambda *_: self._awake.set())
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            log.warning("not listening to PostgreSQL; the poll goes on")
+
+
+class Knocker:
+    """The gateway's hand: knocks at workers of this machine. On PostgreSQL the database does it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._ports: list[int] = []
+        self._asked_at = float("-inf")
+
+    async def knock(self) -> None:
+        """Wake the workers; never fails, never waits for them."""
+        if self._ledger.dialect == "postgresql":
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._asked_at > 5 or not self._ports:
+            self._asked_at = now
+            async with self._ledger.read() as tx:
+                alive = await presence.alive(tx, since=datetime.now(UTC) - timedelta(seconds=_ALIVE_S))
+            self._ports = [worker.wake_port for worker in alive if worker.wake_port]
+        for port in self._ports:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(b"1", (_HOST, port))
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()

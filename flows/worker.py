@@ -1,0 +1,351 @@
+"""`dealflow worker`: a long-lived process that claims due events, runs their flows warm, and takes up what the
+Prefect schedule or an operator has asked for.
+
+Woken at once by the gateway (UDP on loopback) or by PostgreSQL (LISTEN), with a slow poll as the safety net.
+While the Prefect server is away it waits with back-off and says so; nothing is lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import WorkerFlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    temporary_settings,
+)
+
+from flows import services
+from flows.dispatch import (
+    FLOWS,
+    TABLE,
+    TOGETHER,
+    claim_run,
+    deployment_name,
+    execute,
+    load_flow,
+    mark_crashed,
+    start_run,
+)
+from flows.ledger import inbox, presence
+from flows.ledger.inbox import Event, LeaseLostError
+from flows.retries import ODD_TRIES, park_delay_s
+from flows.services import Services, SetupError
+from flows.sync_deals import watch_from_now
+from flows.wake import Waker
+
+log = logging.getLogger(__name__)
+
+_DEPLOYMENTS_FRESH_S = 5.0
+_SCHEDULE_EVERY_S = 5.0
+_HEARTBEAT_EVERY_S = 5.0
+_AWAY_FIRST_S, _AWAY_MAX_S = 1.0, 30.0
+_AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
+
+
+class Worker:
+    """One worker process. `run()` returns after `stop()`, once what is under way has ended."""
+
+    def __init__(self, s: Services, client: PrefectClient) -> None:
+        self._s = s
+        self._client = client
+        self._stop = asyncio.Event()
+        self._waker = Waker(s.ledger)
+        self._deployments: dict[str, DeploymentResponse] = {}
+        self._deployments_at = float("-inf")
+        self._held: set[int] = set()
+        self._prefect_ok = True
+        self._note: str | None = None
+        self._started_at = s.clock()
+        self._lanes = asyncio.Semaphore(s.settings.worker_lanes)
+
+    def stop(self) -> None:
+        """Finish what is under way, then return from `run`."""
+        self._stop.set()
+        self._waker.wake()
+
+    async def run(self) -> None:
+        """Claim, run, repeat, until stopped."""
+        await self._waker.open()
+        await self._report()
+        for module in FLOWS:
+            load_flow(module)  # importing takes seconds: before the first event, not with it
+        await self._take_over_from_the_dead()
+        await watch_from_now(self._s)
+        helpers = [
+            asyncio.create_task(job)
+            for job in (self._heartbeat(), self._renew_leases(), self._follow_schedule())
+        ]
+        log.info("worker ready name=%s ledger=%s", self._s.owner, self._s.ledger.dialect)
+        try:
+            await self._loop()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._waker.close()
+            with contextlib.suppress(Exception):
+                async with self._s.ledger.write() as tx:
+                    await presence.leave(tx, self._s.owner)
+
+    async def _loop(self) -> None:
+        """Whenever a lane is free: claim what is due for one flow, and run it there."""
+        away_s = _AWAY_FIRST_S
+        running: set[asyncio.Task[None]] = set()
+        while not self._stop.is_set():
+            await self._lanes.acquire()
+            try:
+                claimed = None if self._stop.is_set() else await self._claim()
+                away_s, self._prefect_ok, self._note = _AWAY_FIRST_S, True, None
+            except _AWAY as problem:
+                self._lanes.release()
+                self._prefect_ok, self._note = False, f"Prefect server away: {type(problem).__name__}"
+                log.warning("prefect server away, next look in %.0f s: %s", away_s, type(problem).__name__)
+                await self._pause(away_s)
+                away_s = min(_AWAY_MAX_S, away_s * 2)
+                continue
+            if claimed is None:
+                self._lanes.release()
+                await self._waker.wait(await self._idle_s())
+                continue
+            task = asyncio.create_task(self._run_group(*claimed))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _claim(self) -> tuple[str, list[Event]] | None:
+        """The oldest due event and all others for the same flow, under our lease."""
+        await self._refresh_deployments()
+        paused = [kind for kind, module in TABLE.items() if self._deployments[module].paused]
+        now, settings = self._s.clock(), self._s.settings
+        async with self._s.ledger.write() as tx:
+            kind = await inbox.oldest_due_kind(tx, now=now, not_kinds=paused)
+            if kind is None:
+                return None
+            module = TABLE[kind]
+            events = await inbox.claim(
+                tx,
+                owner=self._s.owner,
+                now=now,
+                lease_s=settings.worker_lease_s,
+                limit=settings.worker_batch_max,
+                kinds=[k for k, m in TABLE.items() if m == module],
+            )
+        self._held |= {e.id for e in events}
+        return (module, events) if events else None
+
+    async def _run_group(self, module: str, events: list[Event]) -> None:
+        """Few events: a run each, so that each deal has its own in the UI. Many: one run with a task each."""
+        few = len(events) < self._s.settings.worker_batch_from and module not in TOGETHER
+        parts = [[event] for event in events] if few else [events]
+        try:
+            for part in parts:
+                await self._run_part(module, part)
+        except _AWAY as problem:
+            log.warning("prefect server away, events stay in the inbox: %s", type(problem).__name__)
+            self._deployments_at = float("-inf")
+        finally:
+            ids = [e.id for e in events]
+            self._held -= set(ids)
+            await self._give_back(ids)
+            self._lanes.release()
+            self._waker.wake()
+
+    async def _run_part(self, module: str, events: list[Event]) -> None:
+        try:
+            await self._run_events(module, events)
+        except _AWAY:
+            raise
+        except Exception:
+            log.exception("a run broke outside its events' handling flow=%s", module)
+        await self._park_unsettled(events)
+
+    async def _park_unsettled(self, events: list[Event]) -> None:
+        """A run that ended without settling its rows must not be repeated at once, for ever."""
+        s, settings = self._s, self._s.settings
+        for event in events:
+            delay_s = park_delay_s(
+                event.attempts, first_s=settings.worker_park_first_s, max_s=settings.worker_park_max_s
+            )
+            with contextlib.suppress(LeaseLostError):
+                async with s.ledger.write() as tx:
+                    await inbox.settle(
+                        tx,
+                        event.id,
+                        owner=s.owner,
+                        state="dead" if event.attempts >= ODD_TRIES else "parked",
+                        now=s.clock(),
+                        reason="the run ended without settling the event: see its logs in Prefect",
+                        due_at=s.clock() + timedelta(seconds=delay_s),
+                    )
+
+    async def _run_events(self, module: str, events: list[Event]) -> None:
+        kebab = module.replace("_", "-")
+        ids = [e.id for e in events]
+        deals = {e.deal_id for e in events}
+        if len(deals) == 1 and None not in deals:
+            about, tag = f"deal-{events[0].deal_id}", f"deal:{events[0].deal_id}"
+        elif len(events) == 1:
+            about, tag = f"event-{ids[0]}", "single"
+        else:
+            about, tag = f"{len(events)} events from {ids[0]}", "batch"
+        name, tags = f"{kebab} {about}", ["dealflow", kebab, tag]
+        run = await start_run(
+            self._client,
+            self._deployments[module].id,
+            name=name,
+            tags=tags,
+            parameters={"event_ids": ids},
+            idempotency_key="+".join(f"{e.id}.{e.attempts}" for e in events[:8]) + f"x{len(events)}",
+        )
+        async with self._s.ledger.write() as tx:
+            await inbox.note_run(tx, ids, str(run.id))
+        await execute(load_flow(module), run)
+
+    async def _give_back(self, ids: Sequence[int]) -> None:
+        """Rows that no run took up (the server went away before it began) fall due again now."""
+        now = self._s.clock()
+        async with self._s.ledger.write() as tx:
+            await inbox.renew(tx, ids, owner=self._s.owner, until=now)
+
+    async def _refresh_deployments(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._deployments_at < _DEPLOYMENTS_FRESH_S:
+            return
+        found: dict[str, DeploymentResponse] = {}
+        for module in dict.fromkeys(TABLE.values()):
+            name = deployment_name(module)
+            try:
+                found[module] = await self._client.read_deployment_by_name(name)
+            except ObjectNotFound:
+                raise SetupError(f"Prefect has no deployment {name}: run `dealflow setup`") from None
+        self._deployments, self._deployments_at = found, loop.time()
+
+    async def _idle_s(self) -> float:
+        """Until the next row falls due, at most the poll interval."""
+        poll_s = self._s.settings.worker_poll_s
+        async with self._s.ledger.read() as tx:
+            due = await inbox.next_due(tx)
+        if due is None:
+            return poll_s
+        return max(0.05, min(poll_s, (due - self._s.clock()).total_seconds()))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _report(self) -> None:
+        worker = presence.Worker(
+            name=self._s.owner,
+            started_at=self._started_at,
+            seen_at=self._s.clock(),
+            wake_port=self._waker.port,
+            prefect_ok=self._prefect_ok,
+            note=self._note,
+        )
+        async with self._s.ledger.write() as tx:
+            await presence.report(tx, worker)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_EVERY_S)
+            with contextlib.suppress(Exception):
+                await self._report()
+
+    async def _renew_leases(self) -> None:
+        lease_s = self._s.settings.worker_lease_s
+        while True:
+            await asyncio.sleep(lease_s / 3)
+            if self._held:
+                until = self._s.clock() + timedelta(seconds=lease_s)
+                with contextlib.suppress(Exception):
+                    async with self._s.ledger.write() as tx:
+                        await inbox.renew(tx, sorted(self._held), owner=self._s.owner, until=until)
+
+    async def _take_over_from_the_dead(self) -> None:
+        """Leases of workers of this machine that are no longer there end now; their runs are shown as crashed."""
+        async with self._s.ledger.write() as tx:
+            dead = [owner for owner in await inbox.lease_owners(tx) if _is_dead_neighbour(owner)]
+            freed = await inbox.free_leases(tx, dead, now=self._s.clock())
+        for run_id in sorted({e.flow_run_id for e in freed if e.flow_run_id}):
+            await mark_crashed(self._client, run_id, "The worker process died; its events were taken over.")
+        if freed:
+            log.warning("took over from dead workers workers=%s events=%s", len(dead), len(freed))
+
+    async def _follow_schedule(self) -> None:
+        """Take up scheduled runs (cron, or "Run" in the UI) of our deployments, as a work pool's worker does."""
+        while True:
+            try:
+                due = await self._client.get_scheduled_flow_runs_for_work_pool(
+                    self._s.settings.work_pool, scheduled_before=datetime.now(UTC) + timedelta(seconds=1)
+                )
+                for one in due:
+                    await self._run_scheduled(one)
+            except ObjectNotFound:
+                self._note = f"Prefect has no work pool {self._s.settings.work_pool}: run `dealflow setup`"
+            except _AWAY:
+                await asyncio.sleep(_SCHEDULE_EVERY_S)
+            except Exception:
+                log.exception("a scheduled run failed")
+            await asyncio.sleep(_SCHEDULE_EVERY_S)
+
+    async def _run_scheduled(self, one: WorkerFlowRun) -> None:
+        run = one.flow_run
+        module = await self._module_of(run.deployment_id)
+        if module is None or not await claim_run(self._client, run.id):
+            return
+        async with self._lanes:
+            await execute(load_flow(module), run)
+
+    async def _module_of(self, deployment_id: UUID | None) -> str | None:
+        for module, deployment in self._deployments.items():
+            if deployment.id == deployment_id:
+                return module
+        return None
+
+
+def _is_dead_neighbour(owner: str) -> bool:
+    host, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+async def serve(s: Services) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises SetupError when Prefect has no deployments of ours."""
+    if not PREFECT_API_URL.value():
+        raise SetupError(
+            "PREFECT_API_URL is not set: name the Prefect server, e.g. http://127.0.0.1:4200/api"
+        )
+    # The version check would make a worker fail that starts while the server is away: it waits instead.
+    # Both client contexts are held open for the process's life: each run would else build its own.
+    with (
+        services.override(s),
+        temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}),
+        SyncClientContext(),
+    ):
+        async with AsyncClientContext() as context:
+            worker = Worker(s, context.client)
+            loop = asyncio.get_running_loop()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(name, worker.stop)
+            await worker.run()
