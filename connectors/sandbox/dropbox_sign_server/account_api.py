@@ -58,12 +58,10 @@ def account_router(state: State) -> APIRouter:
         page, size = paging(request)
         wanted = request.query_params.get("query", "").removeprefix("title:").lower()
         async with alone(state, "template list", state.knobs.list_takes_s):
-            rows = [
-                account_views.template(t, state.account)
-                for t in state.templates.values()
-                if wanted in t.title.lower()
-            ]
-        return views.page_of(rows, page, size, "templates")
+            rows = [t for t in state.templates.values() if wanted in t.title.lower()]
+        return views.page_of(
+            rows, page, size, "templates", lambda row: account_views.template(row, state.account)
+        )
 
     @router.get("/template/{template_id}")
     async def template(template_id: str) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _marks(request: SignatureRequest, field: Field) -> list[dict[str, object]]:
     text = field_value(request, field)
     if text:
         signature = next((s for s in request.signatures if s.index == field.signer and s.signed_at), None)
-        below = [signature.email, _utc(signature.signed_at or 0)] if signature else []
+        below = [signature.email, utc_text(signature.signed_at or 0)] if signature else []
         found.append({**place, "kind": field.type, "text": text, "below": below})
     return found
 
@@ -179,11 +179,11 @@ def _audit_trail(request: SignatureRequest, requester: str) -> bytes:
                     "name": s.name,
                     "email": s.email,
                     "status": s.status.replace("_", " "),
-                    "signed": _utc(s.signed_at) if s.signed_at else "–",
+                    "signed": utc_text(s.signed_at) if s.signed_at else "–",
                 }
                 for s in request.signatures
             ],
-            "history": [{"at": _utc(at), "text": text} for at, text in request.history],
+            "history": [{"at": utc_text(at), "text": text} for at, text in request.history],
         },
     )
 
@@ -194,7 +194,8 @@ def _written(writer: PdfWriter) -> bytes:
     return out.getvalue()
 
 
-def _utc(at: int) -> str:
+def utc_text(at: int) -> str:
+    """Unix seconds as people read them, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

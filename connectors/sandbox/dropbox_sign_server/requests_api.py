@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from connectors.sandbox.dropbox_sign_server import reading, views
-from connectors.sandbox.dropbox_sign_server.access import check_key
 from connectors.sandbox.dropbox_sign_server.drafts import read_send
 from connectors.sandbox.dropbox_sign_server.engine import Engine
 from connectors.sandbox.dropbox_sign_server.errors import VendorError, bad
@@ -62,13 +61,19 @@ def requests_router(state: State, engine: Engine) -> APIRouter:
         async with alone(state, "list", state.knobs.list_takes_s):
             indexed = clock.now_s() - state.knobs.search_lag_s
             rows = [
-                views.signature_request(found, state.account, state.public_url)
+                found
                 for found in sorted(state.requests.values(), key=lambda r: -r.created_s)
                 if found.phase != "canceled"
                 and not found.removed
                 and (test is None or (found.created_s <= indexed and test(found)))
             ]
-        return views.page_of(rows, page, size, "signature_requests")
+        return views.page_of(
+            rows,
+            page,
+            size,
+            "signature_requests",
+            lambda found: views.signature_request(found, state.account, state.public_url),
+        )
 
     @router.get("/{signature_request_id}")
     async def one(signature_request_id: str) -> dict[str, Any]:
@@ -113,7 +118,6 @@ async def alone(state: State, mark: str | None, takes_s: float) -> AsyncIterator
 
 async def _counted_body(request: Request, state: State) -> Body:
     """The body of a send, charged to the test budget or the high tier (the gate leaves sends alone)."""
-    check_key(request)
     body = await read_body(request)
     tier = "test" if str(body.fields.get("test_mode", "")).lower() in ("1", "true") else "high"
     request.state.rate_headers = state.budgets.take("test" if tier == "test" else "high")

@@ -1,6 +1,6 @@
 """Puts the stand-in together: one application on one bench, gate first, vendor's error bodies last."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,6 +17,7 @@ from connectors.sandbox.dropbox_sign_server.errors import VendorError, error_bod
 from connectors.sandbox.dropbox_sign_server.events import Events, is_loopback, new_deliveries
 from connectors.sandbox.dropbox_sign_server.files_api import files_router
 from connectors.sandbox.dropbox_sign_server.follow_up_api import follow_up_router
+from connectors.sandbox.dropbox_sign_server.pages import pages_router
 from connectors.sandbox.dropbox_sign_server.requests_api import requests_router
 from connectors.sandbox.dropbox_sign_server.signers import Signers
 from connectors.sandbox.dropbox_sign_server.state import State
@@ -66,6 +67,7 @@ class DropboxSignSandbox:
         app.include_router(control_router(self.bench, self.reset))
         app.include_router(sandbox_router(self.state, self.events, self.signers))
         app.include_router(files_router(self.state))
+        app.include_router(pages_router(self.state, self.signers))
         app.include_router(follow_up_router(self.state, self.engine, self.signers))
         app.include_router(requests_router(self.state, self.engine))
         app.include_router(account_router(self.state))
@@ -85,8 +87,7 @@ class DropboxSignSandbox:
         except VendorError as refusal:
             return await _refused(request, refusal)
         response = await call_next(request)
-        for name, value in getattr(request.state, "rate_headers", {}).items():
-            response.headers[name] = value
+        _spell_out(response, getattr(request.state, "rate_headers", {}))
         return response
 
 
@@ -97,7 +98,14 @@ def build(clock: Clock, *, seed: int, callback_url: str | None, api_key: str) ->
 
 async def _refused(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, VendorError)
-    return JSONResponse(problem.body(), status_code=problem.status, headers=problem.headers)
+    response = JSONResponse(problem.body(), status_code=problem.status)
+    _spell_out(response, problem.headers)
+    return response
+
+
+def _spell_out(response: Response, headers: Mapping[str, str]) -> None:
+    # Past Starlette's lower-casing: the vendor's odd capitals reach clients that compare letter by letter.
+    response.raw_headers.extend((name.encode(), value.encode()) for name, value in headers.items())
 
 
 async def _no_route(request: Request, problem: Exception) -> Response:

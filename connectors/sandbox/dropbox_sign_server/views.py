@@ -1,11 +1,13 @@
 """Records as the vendor shows them: complete JSON objects of openapi-2026-07.yaml (read 2026-11-22)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from connectors.sandbox.dropbox_sign_server.documents import field_value
 from connectors.sandbox.dropbox_sign_server.records import Account, Field, Signature, SignatureRequest
 
 Json = dict[str, object]
+Row = TypeVar("Row")
 
 
 def signature_request(request: SignatureRequest, account: Account, public_url: str) -> Json:
@@ -86,7 +88,7 @@ def _answers(request: SignatureRequest, field: Field) -> list[Json]:
     ]
 
 
-def page_of(rows: Sequence[Json], page: int, page_size: int, key: str) -> Json:
+def page_of(rows: Sequence[Row], page: int, page_size: int, key: str, view: Callable[[Row], Json]) -> Json:
     """One page of a list with its `list_info`; pages count from 1."""
     start = (page - 1) * page_size
     return {
@@ -96,7 +98,7 @@ def page_of(rows: Sequence[Json], page: int, page_size: int, key: str) -> Json:
             "num_results": len(rows),
             "page_size": page_size,
         },
-        key: list(rows[start : start + page_size]),
+        key: [view(row) for row in rows[start : start + page_size]],
     }
 
 

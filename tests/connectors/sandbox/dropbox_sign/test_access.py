@@ -78,3 +78,11 @@ async def test_the_key_never_reaches_the_request_log(world):
     assert "/v3/account" in shown
     assert "stand-in-test-key" not in shown
     assert "c3RhbmQtaW4tdGVzdC1rZXk6" not in shown  # the same in base64
+
+
+async def test_rate_headers_keep_their_odd_capitals(world):
+    """X-Ratelimit-Reset has a small l where the others have a capital one, on refusals too."""
+    await world.limits(standard=1)
+    wanted = {b"X-RateLimit-Limit", b"X-RateLimit-Remaining", b"X-Ratelimit-Reset"}
+    for answer in [await world.api.get("/v3/account") for _ in range(2)]:
+        assert wanted <= {name for name, _ in answer.headers.raw}
