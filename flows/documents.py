@@ -7,8 +7,9 @@ A template folder holds `template.yaml` (what it needs), `template.typ` (how it 
 as Typst code. PDFs are PDF/A-2u: made for keeping, and a character that no font can show is an error instead
 of an empty box.
 
-Rendering holds the calling thread for some tens of milliseconds without the interpreter lock; call it through
-`asyncio.to_thread` from a coroutine. Several threads may share one `Template`.
+Rendering holds the calling thread for some tens of milliseconds; setting the pages lets other threads run,
+reading a contract's tags back (about 30 ms a page) does not. Call it through `asyncio.to_thread` from a
+coroutine. Several threads may share one `Template`.
 """
 
 import hashlib
