@@ -53,6 +53,10 @@ class Faults:
         self._faults: list[Fault] = []
         self._next_id = 1
 
+    def seed(self, seed: int) -> None:
+        """Make chance repeatable from here on (used by reset)."""
+        self._dice = random.Random(seed)
+
     def plant(self, fault: Fault) -> Fault:
         """Add a fault and return it with its id."""
         re.compile(fault.path)

@@ -95,6 +95,9 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=2,
+        # Longer than any client keeps an idle connection: at equal spans (httpx and uvicorn: 5 s) a
+        # request now and then meets a connection that is being closed.
+        timeout_keep_alive=75,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return _Quiet(config)

@@ -34,5 +34,6 @@ class Bench:
         self.dice.seed(seed)
         self.log.clear()
         self.faults.clear()
+        self.faults.seed(seed)
         self.deliveries.clear()
         self.deliveries.seed(seed)

@@ -97,7 +97,13 @@ def _serve(ready: threading.Event, told: dict[str, Any], events: list[dict[str, 
         for app in (stand_in.asgi, receiver):
             servers.append(
                 uvicorn.Server(
-                    uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+                    uvicorn.Config(
+                        app,
+                        log_level="warning",
+                        lifespan="off",
+                        timeout_graceful_shutdown=1,
+                        timeout_keep_alive=75,
+                    )
                 )
             )
         tasks = [asyncio.create_task(s.serve([sock])) for s, sock in zip(servers, socks, strict=True)]

@@ -146,7 +146,9 @@ async def _up(app: ASGIApp) -> tuple[str, uvicorn.Server, asyncio.Task[None]]:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, timeout_keep_alive=75
+        )
     )
     task = asyncio.create_task(server.serve([sock]))
     while not server.started:

@@ -204,3 +204,15 @@ async def test_reset_forgets_requests_robots_dials_and_pending_timers(world):
     again.append(await world.sent())
     await asyncio.sleep(0)
     assert again[0] == again[1] == first
+
+
+async def test_chance_in_faults_starts_over_with_the_seed(world):
+    """The same seed gives the same run of hits and misses after a reset."""
+    runs = []
+    for _ in range(2):
+        await world.api.post("/_sandbox/reset", json={"seed": 11})
+        fault = {"kind": "status", "path": "/v3/account", "times": None, "probability": 0.5}
+        await world.api.post("/_sandbox/faults", json=fault)
+        runs.append([(await world.api.get("/v3/account")).status_code for _ in range(24)])
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {200, 503}
