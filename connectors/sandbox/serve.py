@@ -25,7 +25,7 @@ class SandboxOptions:
     dropbox_sign_port: int = 0
     seed: int = 0
     hubspot_webhook_url: str | None = None
-    hubspot_client_secret: str = "sandbox-client-secret"
+    hubspot_client_secret: str = "sandbox-client-secret"  # noqa: S105  # opens nothing but the sandbox
     dropbox_sign_callback_url: str | None = None
     dropbox_sign_api_key: str = "sandbox-api-key"
 
