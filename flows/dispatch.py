@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.flow_engine import run_flow_async
 from prefect.states import Crashed, Pending
@@ -70,7 +71,7 @@ async def start_run(
 
 async def claim_run(client: PrefectClient, flow_run_id: UUID) -> bool:
     """Take a scheduled run for this process; False when another worker was faster."""
-    answer = await client.set_flow_run_state(flow_run_id, Pending())
+    answer: OrchestrationResult[Any] = await client.set_flow_run_state(flow_run_id, Pending())
     return answer.status == SetStateStatus.ACCEPT
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from connectors.dropbox_sign.sender import SendRequest
-from connectors.dropbox_sign.sender import Signer as VendorSigner
+from connectors.dropbox_sign.sending import SendRequest
+from connectors.dropbox_sign.sending import Signer as VendorSigner
 from connectors.errors import RejectedError
 from flows.deals import DealFile, fresh_deal, price_deal, read_deals, template_facts
 from flows.documents import Document, DocumentError, SigningPerson, render

@@ -203,10 +203,12 @@ async def _store(
         changed = {i for kind, i in await mirror.keep(tx, rows, now=now) if kind == "deals"}
         links = {f.id: {c.record.id: sorted(c.roles) for c in f.contacts} for f in deals.values()}
         changed |= await mirror.keep_links(tx, "deals", "contacts", links)
-        companies = {f.id: {c.id: [] for c in f.companies} for f in deals.values()}
-        changed |= await mirror.keep_links(tx, "deals", "companies", companies)
-        items = {f.id: {i.id: [] for i in f.line_items} for f in deals.values()}
-        changed |= await mirror.keep_links(tx, "deals", "line_items", items)
+        for kind, ids in (
+            ("companies", {f.id: [c.id for c in f.companies] for f in deals.values()}),
+            ("line_items", {f.id: [i.id for i in f.line_items] for f in deals.values()}),
+        ):
+            plain = {deal_id: dict.fromkeys(found, ()) for deal_id, found in ids.items()}
+            changed |= await mirror.keep_links(tx, "deals", kind, plain)
         entries = [entry for f in deals.values() for entry in _entries(f)]
         fresh = await mirror.keep_stage_entries(tx, entries)
         due = [event for f in deals.values() for event in _due(s, f, fresh, since)]

@@ -17,8 +17,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import WorkerFlowRun
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import (
@@ -301,7 +300,7 @@ class Worker:
                 log.exception("a scheduled run failed")
             await asyncio.sleep(_SCHEDULE_EVERY_S)
 
-    async def _run_scheduled(self, one: WorkerFlowRun) -> None:
+    async def _run_scheduled(self, one: WorkerFlowRunResponse) -> None:
         run = one.flow_run
         module = await self._module_of(run.deployment_id)
         if module is None or not await claim_run(self._client, run.id):

@@ -137,7 +137,7 @@ class Receiver:
 
     def _sign_keys(self) -> list[str]:
         keys = [self._settings.dropbox_sign_api_key, *self._settings.dropbox_sign_callback_keys]
-        return [key.get_secret_value() for key in keys if _set(key)]
+        return [key.get_secret_value() for key in keys if key is not None and _set(key)]
 
     def _lead_is_proven(self, request: Request, body: bytes) -> bool:
         token, secret = self._settings.leads_token, self._settings.leads_hmac_secret

@@ -102,6 +102,12 @@ async def in_flight(tx: AsyncConnection, limit: int = 500) -> list[Contract]:
     return [_contract(row) for row in await tx.execute(query)]
 
 
+async def recent(tx: AsyncConnection, limit: int = 20) -> list[Contract]:
+    """Revisions for people to look at, newest first."""
+    query = sa.select(contracts).order_by(contracts.c.id.desc()).limit(limit)
+    return [_contract(row) for row in await tx.execute(query)]
+
+
 async def sent(tx: AsyncConnection, contract_id: int, *, request_id: str, now: datetime) -> None:
     """The request exists at Dropbox Sign."""
     await tx.execute(

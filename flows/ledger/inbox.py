@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.ledger.database import upsert
-from flows.ledger.tables import deliveries, inbox
+from flows.ledger.tables import UtcTime, deliveries, inbox
 
 OPEN = ("due", "claimed", "parked", "held")
 WAKE_CHANNEL = "dealflow_inbox"
@@ -275,7 +275,7 @@ async def next_due(tx: AsyncConnection) -> datetime | None:
         sa.func.min(sa.case((inbox.c.state == "claimed", inbox.c.lease_until), else_=inbox.c.due_at))
     ).where(inbox.c.state.in_(OPEN))
     value = (await tx.execute(query)).scalar_one_or_none()
-    return inbox.c.due_at.type.process_result_value(value, tx.dialect) if value else None
+    return UtcTime().process_result_value(value, tx.dialect) if value else None
 
 
 async def listing(

@@ -10,39 +10,9 @@ from flows.rules.sales_process import Routing
 
 # Addresses at these providers say nothing about the sender's company.
 _FREE_MAIL = frozenset(
-    [
-        "gmail.com",
-        "googlemail.com",
-        "outlook.com",
-        "hotmail.com",
-        "live.com",
-        "msn.com",
-        "yahoo.com",
-        "icloud.com",
-        "me.com",
-        "aol.com",
-        "gmx.de",
-        "gmx.net",
-        "gmx.com",
-        "web.de",
-        "t-online.de",
-        "freenet.de",
-        "proton.me",
-        "protonmail.com",
-        "mail.com",
-        "zoho.com",
-        "qq.com",
-        "163.com",
-        "126.com",
-        "yandex.ru",
-        "mail.ru",
-        "orange.fr",
-        "free.fr",
-        "laposte.net",
-        "libero.it",
-        "wp.pl",
-        "o2.pl",
-    ]
+    """gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com icloud.com me.com aol.com
+    gmx.de gmx.net gmx.com web.de t-online.de freenet.de proton.me protonmail.com mail.com zoho.com
+    qq.com 163.com 126.com yandex.ru mail.ru orange.fr free.fr laposte.net libero.it wp.pl o2.pl""".split()
 )
 _EMAIL = re.compile(r"^[^@\s,;<>\"']{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}$")
 _MAX = {"message": 5000}

@@ -1,0 +1,374 @@
+"""The `dealflow` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage; errors are one clear line."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from config.files import ConfigFileError
+from config.settings import Settings, SettingsError, load_settings, unknown_names
+from connectors.errors import ConnectorError
+
+app = App(name="dealflow", help=__doc__, version_flags=["--version"])
+inbox_app = App(name="inbox", help="What arrived, in the ledger.")
+effects_app = App(name="effects", help="Outward writes, in the ledger.")
+proposal_app = App(name="proposal", help="Proposals.")
+for _child in (inbox_app, effects_app, proposal_app):
+    app.command(_child)
+
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
+
+
+class Refused(Exception):
+    """The command did its work and the answer is no: printed as one line, exit code 1."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as problem:
+        _complain(f"{problem} (see `dealflow --help`)")
+        return 2
+    except KeyboardInterrupt:
+        return 1
+    except _expected() as problem:
+        _complain(str(problem))
+        return 1
+    return 0
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors whose text already says what to do; anything else is a bug and shows its trace."""
+    known: list[type[Exception]] = [Refused, SettingsError, ConfigFileError, ConnectorError, OSError]
+    # Only modules that are loaded already can have raised.
+    for module, name in (
+        ("flows.ledger.database", "LedgerError"),
+        ("flows.services", "SetupError"),
+        ("flows.rules.sales_process", "ProcessError"),
+        ("flows.documents", "DocumentError"),
+        ("flows.provision", "ProvisionError"),
+        ("flows.setup_prefect", "PrefectSetupError"),
+        ("flows.launch", "LaunchError"),
+        ("flows.demo", "DemoFailed"),
+    ):
+        if module in sys.modules:
+            known.append(getattr(sys.modules[module], name))
+    return tuple(known)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"dealflow: {text}\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows as JSON or as a table."""
+    if as_json:
+        _say(json.dumps(rows, default=str, indent=2))
+        return
+    if not rows:
+        _say("nothing")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if v is None else str(v) for v in row.values()))
+    Console().print(table)
+
+
+def _settings() -> Settings:
+    import os
+
+    settings = load_settings()
+    logging.basicConfig(
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    for name in ("httpx", "httpcore", "alembic", "aiosqlite"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in unknown_names(os.environ):
+        _complain(f"{name} is set, but no such setting exists: a misspelling?")
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@app.command
+def gateway() -> None:
+    """Take deliveries and leads over HTTP, and show the ops page."""
+    import uvicorn
+
+    from flows.gateway.app import build_app, check
+    from flows.ledger.database import open_ledger
+    from flows.services import utc_now
+
+    settings = _settings()
+    check(settings)
+
+    async def serve() -> None:
+        ledger = await open_ledger(settings.database)
+        config = uvicorn.Config(
+            build_app(settings, ledger, utc_now),
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+        )
+        await uvicorn.Server(config).serve()
+
+    _run(serve())
+
+
+@app.command
+def worker() -> None:
+    """Handle events and scheduled runs until stopped."""
+    from flows import worker as worker_module
+    from flows.services import open_services
+
+    settings = _settings()
+
+    async def serve() -> None:
+        s = await open_services(settings)
+        try:
+            await worker_module.serve(s)
+        finally:
+            await s.close()
+
+    _run(serve())
+
+
+@app.command
+def sandbox(
+    *,
+    hubspot_port: int = 0,
+    dropbox_sign_port: int = 0,
+    seed: int = 0,
+    hubspot_webhook_url: str | None = None,
+    dropbox_sign_callback_url: str | None = None,
+) -> None:
+    """Run the HubSpot and Dropbox Sign stand-ins on loopback ports until SIGTERM.
+
+    Prints one JSON line with both addresses when both answer. Port 0 picks a free one.
+    """
+    from connectors.sandbox.serve import SandboxOptions, serve
+
+    options = SandboxOptions(
+        hubspot_port=hubspot_port,
+        dropbox_sign_port=dropbox_sign_port,
+        seed=seed,
+        hubspot_webhook_url=hubspot_webhook_url,
+        dropbox_sign_callback_url=dropbox_sign_callback_url,
+    )
+    _run(serve(options))
+
+
+@app.command
+def setup(*, prefect_file: Path = Path("deployments/prefect.yaml"), as_json: Json = False) -> None:
+    """Make Prefect fit: work pool, deployments, the automation for dead runs. Safe to repeat."""
+    from flows.setup_prefect import setup as set_up
+
+    settings = _settings()
+    if not prefect_file.is_file():
+        raise Refused(f"{prefect_file} does not exist: name it with --prefect-file")
+    done = _run(set_up(prefect_file, settings.work_pool))
+    _say(json.dumps(done) if as_json else "\n".join(done))
+
+
+@app.command
+def provision(*, apply: bool = False, as_json: Json = False) -> None:
+    """Show what HubSpot lacks for the process file; with --apply create it. Deletes nothing, safe to repeat."""
+    from connectors.hubspot.portal import Portal
+    from flows.provision import plan
+    from flows.services import load_process
+
+    settings = _settings()
+    settings.require("hubspot_token")
+    assert settings.hubspot_token is not None
+    portal = Portal(settings.hubspot_token.get_secret_value(), settings.hubspot_base_url)
+    changes = plan(portal, load_process(settings))
+    for change in changes:
+        if apply:
+            change.apply()
+        if not as_json:
+            _say(f"{'created' if apply else 'would create'} {change.what}")
+    if as_json:
+        _say(json.dumps({"applied": apply, "changes": [c.what for c in changes]}))
+    elif not changes:
+        _say("HubSpot fits the process file: nothing to do")
+
+
+@app.command
+def sync(*, full: bool = False, as_json: Json = False) -> None:
+    """Mirror changed deals now, without Prefect; --full reads everything."""
+    from flows.services import open_services, override
+    from flows.sync_deals import sweep
+
+    settings = _settings()
+
+    async def go() -> Any:
+        s = await open_services(settings)
+        try:
+            with override(s):
+                return await sweep(s, full=full)
+        finally:
+            await s.close()
+
+    swept = _run(go())
+    _say(json.dumps(swept.__dict__) if as_json else swept.summary)
+
+
+@app.command
+def doctor(*, as_json: Json = False) -> None:
+    """Check settings, files, ledger, HubSpot, Dropbox Sign and Prefect, and say what to mend."""
+    from flows.doctor import examine
+
+    findings = _run(examine(_settings()))
+    _show([{"part": f.part, "ok": "yes" if f.ok else "NO", "what": f.text} for f in findings], as_json)
+    if not all(f.ok for f in findings):
+        raise Refused("something needs mending: see the lines marked NO")
+
+
+@app.command
+def up(*, prefect_port: int = 4200) -> None:
+    """Run Prefect server, gateway and worker on this machine with the settings of .env, until stopped."""
+    from flows.launch import run_all
+
+    run_all(_settings(), prefect_port=prefect_port)
+
+
+@app.command
+def demo(*, keep: bool = False, json_file: Path | None = None) -> None:
+    """A lead becomes a signed, won deal, on the stand-ins, with a real Prefect server.
+
+    Parameters
+    ----------
+    keep
+        Leave everything running to look at, until Ctrl-C.
+    json_file
+        Write the summary there as JSON.
+    """
+    from flows.demo import play
+
+    play(keep=keep, json_file=json_file)
+
+
+@inbox_app.command(name="list")
+def inbox_list(
+    *, state: list[str] | None = None, deal: str | None = None, limit: int = 50, as_json: Json = False
+) -> None:
+    """Events, newest first. States: due, claimed, parked, held, done, ignored, dead."""
+    from flows.ledger import inbox
+
+    async def read(tx: Any) -> list[dict[str, Any]]:
+        rows = await inbox.listing(tx, states=state or (), deal_id=deal, limit=limit)
+        return [
+            {
+                "id": e.id,
+                "kind": e.kind,
+                "deal": e.deal_id,
+                "state": e.state,
+                "try": e.attempts,
+                "received": f"{e.received_at:%Y-%m-%d %H:%M:%S}",
+                "next": f"{e.due_at:%H:%M:%S}" if e.state in ("due", "parked", "held") else None,
+                "what": e.reason or (e.outcome or {}).get("summary"),
+            }
+            for e in rows
+        ]
+
+    _show(_read_ledger(read), as_json)
+
+
+@inbox_app.command(name="show")
+def inbox_show(event_id: int, *, as_json: Json = False) -> None:
+    """One event with its delivery: exact headers and body as they came."""
+    from flows.ledger import inbox
+
+    async def read(tx: Any) -> list[dict[str, Any]]:
+        found = await inbox.load(tx, [event_id])
+        if not found:
+            raise Refused(f"there is no event {event_id} in the inbox")
+        event = found[0]
+        delivery = await inbox.delivery(tx, event.delivery_id) if event.delivery_id else None
+        shown = dict(event.__dict__)
+        if delivery is not None:
+            shown["headers"] = delivery.headers
+            shown["body"] = delivery.body.decode("utf-8", "replace")
+            shown["repeats"] = delivery.repeats
+        return [shown]
+
+    row = _read_ledger(read)[0]
+    if as_json:
+        _say(json.dumps(row, default=str, indent=2))
+    else:
+        _show([{"field": k, "value": v} for k, v in row.items() if v is not None], False)
+
+
+@effects_app.command(name="list")
+def effects_list(
+    *, state: list[str] | None = None, deal: str | None = None, limit: int = 50, as_json: Json = False
+) -> None:
+    """Outward writes, newest first. States: intended, not_done, unknown, done, refused, quarantined."""
+    from flows.ledger import effects
+
+    async def read(tx: Any) -> list[dict[str, Any]]:
+        rows = await effects.listing(tx, states=state or (), deal_id=deal, limit=limit)
+        return [
+            {"key": e.key, "state": e.state, "tries": e.attempts, "result": e.result, "why": e.reason}
+            for e in rows
+        ]
+
+    _show(_read_ledger(read), as_json)
+
+
+@proposal_app.command(name="render")
+def proposal_render(
+    deal: str | None = None, *, sample: bool = False, out: Path = Path("proposal.pdf")
+) -> None:
+    """Write a deal's proposal to a file, to look at; HubSpot is only read. With --sample: the sample data."""
+    from flows.preview import proposal_of_deal, sample_proposal
+
+    settings = _settings()
+    if not sample and not deal:
+        raise Refused("name a deal, or ask for --sample")
+    document = sample_proposal(settings) if sample else _run(proposal_of_deal(settings, deal or ""))
+    out.write_bytes(document.pdf)
+    _say(f"{out}: {document.page_count} page(s), sha256 {document.sha256[:12]}")
+
+
+def _read_ledger(read: Any) -> Any:
+    from flows.ledger.database import open_ledger
+
+    settings = _settings()
+
+    async def go() -> Any:
+        ledger = await open_ledger(settings.database)
+        try:
+            async with ledger.read() as tx:
+                return await read(tx)
+        finally:
+            await ledger.close()
+
+    return _run(go())

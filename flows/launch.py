@@ -1,0 +1,177 @@
+"""Starts the parts of dealflow as processes of this machine, waits until they answer, and stops them again."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from config.settings import Settings
+from flows.gateway.app import check
+
+HOST = "127.0.0.1"
+
+PREFECT_QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # no heartbeat to Prefect's makers
+    "DO_NOT_TRACK": "1",  # nor milestones from the SDK
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # a missing address fails at once instead of starting a server
+    "PREFECT_CLI_PROMPT": "false",
+}
+PREFECT_BATCHED = {
+    # Without these, a SQLite-backed server writes task events one by one and runs wait seconds for them.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "200",
+    # Marking runs late fights the API for SQLite's write lock when a burst waits.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "60",
+}
+
+
+class LaunchError(Exception):
+    """A part did not start. The text names it and shows the end of its log."""
+
+
+def prefect_environment(home: Path, port: int) -> dict[str, str]:
+    """What Prefect's server and clients need in their environment. `home` holds its database."""
+    return {
+        **PREFECT_QUIET,
+        **PREFECT_BATCHED,
+        "PREFECT_HOME": str(home.resolve()),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_API_HOST": HOST,
+        # --port alone leaves the UI calling port 4200.
+        "PREFECT_SERVER_API_PORT": str(port),
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Part:
+    """A started process with its log file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Parts:
+    """The processes we started. Only these are ever stopped."""
+
+    logs: Path
+    environment: Mapping[str, str]
+    started: list[Part] = field(default_factory=list)
+
+    def start(self, name: str, command: Sequence[str], *, stdout: IO[bytes] | int | None = None) -> Part:
+        """Start one; its output goes to a log file (stdout elsewhere if asked)."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"{name}.log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out if stdout is None else stdout,
+                stderr=out,
+                env=dict(self.environment),
+                start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
+            )
+        part = Part(name, process, log)
+        self.started.append(part)
+        return part
+
+    def dealflow(self, name: str, *arguments: str, stdout: IO[bytes] | int | None = None) -> Part:
+        """Start a dealflow command."""
+        return self.start(name, [sys.executable, "-m", "flows", *arguments], stdout=stdout)
+
+    def run(self, name: str, *arguments: str, timeout_s: float = 180) -> None:
+        """Run a dealflow command to its end. Raises LaunchError when it fails."""
+        part = self.dealflow(name, *arguments)
+        code = part.process.wait(timeout_s)
+        self.started.remove(part)
+        if code != 0:
+            raise LaunchError(f"{name} failed:\n{tail(part.log)}")
+
+    def wait_for(self, part: Part, url: str, *, timeout_s: float = 120) -> None:
+        """Until the part answers with a success. Raises LaunchError when it ends or takes too long."""
+        until = time.monotonic() + timeout_s
+        with httpx.Client(timeout=2, trust_env=False) as client:
+            while time.monotonic() < until:
+                if part.process.poll() is not None:
+                    raise LaunchError(f"{part.name} stopped at once:\n{tail(part.log)}")
+                with contextlib.suppress(httpx.HTTPError):
+                    if client.get(url).is_success:
+                        return
+                time.sleep(0.1)
+        raise LaunchError(f"{part.name} did not answer within {timeout_s:.0f} s:\n{tail(part.log)}")
+
+    def stop(self) -> None:
+        """Ask all to stop, the last started first; whoever does not within ten seconds is killed."""
+        for part in reversed(self.started):
+            if part.process.poll() is None:
+                part.process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    part.process.wait(10)
+        for part in self.started:
+            if part.process.poll() is None:
+                part.process.kill()
+                part.process.wait(10)
+        self.started.clear()
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def run_all(settings: Settings, *, prefect_port: int) -> None:
+    """Prefect server, gateway and worker with the settings in force, until a signal. Raises LaunchError."""
+    settings.require("hubspot_token", "dropbox_sign_api_key")
+    check(settings)
+    home = settings.home.resolve()
+    environment = {**os.environ, **prefect_environment(home / "prefect", prefect_port)}
+    parts = Parts(home / "logs", environment)
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    try:
+        server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
+        parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
+        parts.run("setup", "setup")
+        gateway = parts.dealflow("gateway", "gateway")
+        worker = parts.dealflow("worker", "worker")
+        address = f"http://{settings.gateway_host}:{settings.gateway_port}"
+        parts.wait_for(gateway, f"{address}/healthz", timeout_s=120)
+        sys.stdout.write(
+            f"Prefect UI  http://{HOST}:{prefect_port}\nGateway     {address}\n"
+            f"Ops page    {address}/  (user {settings.ops_user})\nLogs        {home / 'logs'}\nCtrl-C stops all.\n"
+        )
+        sys.stdout.flush()
+        while not stopped:
+            time.sleep(0.5)
+            for part in (server, gateway, worker):
+                if part.process.poll() is not None:
+                    raise LaunchError(f"{part.name} stopped:\n{tail(part.log)}")
+    finally:
+        parts.stop()

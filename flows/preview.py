@@ -1,0 +1,34 @@
+"""Documents to look at, without filing or sending anything."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from config.settings import Settings
+from flows.deals import read_deal
+from flows.documents import Document, load_template, render
+from flows.generate_proposal import draft
+from flows.rules.pricing import PricingOptions, price_line_items
+from flows.rules.template_values import resolve
+from flows.services import PROPOSAL, SetupError, open_services
+
+
+async def proposal_of_deal(settings: Settings, deal_id: str) -> Document:
+    """The proposal as it would be filed now. Raises what rendering raises, SetupError for an unknown deal."""
+    s = await open_services(settings)
+    try:
+        file = await read_deal(s, deal_id)
+        if file is None:
+            raise SetupError(f"HubSpot has no deal {deal_id}")
+        return draft(s, file, s.clock())
+    finally:
+        await s.close()
+
+
+def sample_proposal(settings: Settings) -> Document:
+    """The proposal template with its sample data."""
+    folder = settings.config_dir / "templates" / PROPOSAL
+    template = load_template(folder)
+    sample: Mapping[str, Any] = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+    pricing = price_line_items(sample["line_items"], PricingOptions(currency=sample["currency"]))
+    return render(template, resolve(template.declaration, sample["facts"]), pricing)
