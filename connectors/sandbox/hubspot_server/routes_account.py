@@ -28,7 +28,7 @@ def mount(site: Site) -> None:
     account = ("/account-info/{version}", "/account-info/v3")
     site.serve("GET", [f"{a}/details" for a in account], details)
     site.serve("GET", [f"{a}/api-usage/daily/private-apps" for a in account], usage)
-    site.serve("POST", ["/oauth/{version}/token", "/oauth/v1/token"], token)
+    site.serve("POST", ["/oauth/v1/token", "/oauth/{version}/token"], token)
     site.serve("POST", ["/oauth/{version}/token/introspect"], introspect)
     site.serve("POST", ["/oauth/{version}/token/revoke"], revoke)
     form = "/submissions/v3/integration"

@@ -60,6 +60,10 @@ class HubSpotSandbox:
     def public_url(self, url: str) -> None:
         self._public_url = self.portal.public_url = url.rstrip("/")
 
+    def operations(self) -> list[tuple[str, str]]:
+        """Method and path template of every vendor route that is served."""
+        return self._site.operations
+
     def reset(self, seed: int) -> None:
         """A fresh account on an unused bench; where webhooks go stays as it was given to build()."""
         self.bench.reset(seed)

@@ -110,6 +110,7 @@ class Site:
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
+        self.operations: list[tuple[str, str]] = []
         self.app = FastAPI(redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
         self.app.add_exception_handler(Refusal, _refused)
         self.app.add_exception_handler(HTTPException, _nobody_serves)
@@ -135,6 +136,7 @@ class Site:
                 status, content = found
                 return Response(status_code=status) if content is None else JSONResponse(content, status)
 
+            self.operations.append((method, template))
             self.app.router.add_route(template, endpoint, methods=[method], include_in_schema=False)
 
 

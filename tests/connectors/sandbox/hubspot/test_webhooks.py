@@ -37,7 +37,7 @@ class Inbox:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/hubspot"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def events(self, kind=None):
         found = [e for _, body in self.posts for e in json.loads(body)]
