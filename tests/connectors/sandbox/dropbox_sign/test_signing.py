@@ -216,3 +216,15 @@ async def test_chance_in_faults_starts_over_with_the_seed(world):
         runs.append([(await world.api.get("/v3/account")).status_code for _ in range(24)])
     assert runs[0] == runs[1]
     assert set(runs[0]) == {200, 503}
+
+
+async def test_a_replaced_robot_does_nothing_any_more(world):
+    """Robots set anew take the place of those whose time has not come."""
+    await world.api.put("/_sandbox/robots", json=[{"email": ".*", "does": "decline", "after_s": 600}])
+    request_id = await world.sent()
+    await world.api.put("/_sandbox/robots", json=[{"email": ".*", "does": "ignore"}])
+    await world.advance(3600)
+    assert (await world.get(request_id))["is_declined"] is False
+    await world.api.put("/_sandbox/robots", json=[{"email": "jane", "does": "sign", "after_s": 60}])
+    await world.advance(61)
+    assert _statuses(await world.get(request_id)) == ["signed", "awaiting_signature"]

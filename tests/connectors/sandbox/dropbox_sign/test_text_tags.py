@@ -119,3 +119,38 @@ async def test_tags_are_not_read_unless_asked_for(world, make_contract):
     """use_text_tags off: the tags in the file mean nothing, wrong ones neither."""
     request_id = await world.sent(use_text_tags=None, files=[("c.pdf", make_contract("[sig|req|signer9]"))])
     assert (await world.get(request_id))["has_error"] is False
+
+
+def _handmade(content):
+    """The smallest PDF with this content stream on one A4 page."""
+    parts = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    out, starts = b"%PDF-1.4\n", []
+    for number, part in enumerate(parts, start=1):
+        starts.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, part)
+    table = b"".join(b"%010d 00000 n \n" % start for start in starts)
+    return out + (
+        b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+        % (table, len(out))
+    )
+
+
+async def test_tags_are_found_in_pieces_and_on_scaled_pages():
+    """Other programs cut words apart and scale their pages: the tag still begins where it is seen."""
+    pdf = _handmade(
+        b"BT /F1 12 Tf 72 700 Td ([sig|re) Tj (q|sig) Tj (ner1]) Tj ET "
+        b"BT /F1 12 Tf 72 600 Td [([te) -20 (xt|noreq|signer1|La) 10 (bel|po])] TJ ET "
+        b"q 2 0 0 2 0 0 cm BT /F1 6 Tf 50 100 Td ([date|req|signer1]) Tj ET Q"
+    )
+    found = [(f.type, f.name, round(f.x), round(f.y), round(f.height)) for f in _fields(pdf)]
+    assert found == [
+        ("signature", "", 72, 700, 12),
+        ("text", "Label", 72, 600, 12),
+        ("date_signed", "", 100, 200, 12),
+    ]
