@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from connectors.dropbox_sign.records import SignatureRequest
 from connectors.errors import GoneError
 from flows.deals import DealFile, fresh_deal, read_deals
-from flows.filing import file_paper, set_deal, write_note, writer_for
+from flows.filing import deal_key, file_paper, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, papers
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import Event
@@ -55,15 +55,20 @@ class Readings:
 
 async def prepare(events: Sequence[Event], s: Services) -> Readings:
     """Find the contract of each event, then read requests and deals back: in bulk when there are many."""
-    request_ids: set[str] = set()
-    deal_ids: set[str] = set()
+    wanted: dict[str, Contract] = {}
     for event in events:
         contract = await _contract_of(event, s)
         request_id = event.content.get("request_id") or (contract.request_id if contract else None)
-        if contract is not None and request_id:
-            request_ids.add(str(request_id))
-            deal_ids.add(contract.deal_id)
-    return Readings(await read_requests(s, request_ids), await read_deals(s, sorted(deal_ids)))
+        if contract is not None and request_id and not await _is_finished(contract, s):
+            wanted[str(request_id)] = contract
+    requests = await read_requests(s, set(wanted))
+    # A request that is still open moves nothing: its deal need not be read.
+    ended = {
+        contract.deal_id
+        for request_id, contract in wanted.items()
+        if read_signature(_facts(request_id, requests[request_id]), _promise(contract)) != "open"
+    }
+    return Readings(requests, await read_deals(s, sorted(ended)))
 
 
 async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
@@ -71,6 +76,8 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
     contract = await _contract_of(event, s)
     if contract is None:
         return ignored("not a request of ours (it carries no token that we know)")
+    if await _is_finished(contract, s):
+        return ignored(f"contract revision {contract.revision} is signed, filed and done with")
     request_id = str(event.content.get("request_id") or contract.request_id or "")
     if not request_id:
         return ignored("the contract has not been sent yet")
@@ -126,6 +133,19 @@ async def _contract_of(event: Event, s: Services) -> Contract | None:
         if contract is None and event.kind == CHECK_KIND and event.deal_id:
             contract = await contracts.latest(tx, event.deal_id)
     return contract
+
+
+def _signed_cause(contract: Contract) -> str:
+    return f"signed:{contract.revision}"
+
+
+async def _is_finished(contract: Contract, s: Services) -> bool:
+    """Whether the last write of a completed contract is done: later events about it have nothing to add."""
+    if contract.state != "completed":
+        return False
+    async with s.ledger.read() as tx:
+        last = await effects.by_key(tx, deal_key(contract.deal_id, _signed_cause(contract)))
+    return last is not None and last.state == "done"
 
 
 def _facts(request_id: str, request: SignatureRequest | None) -> RequestFacts:
@@ -199,7 +219,7 @@ async def _complete(
         s,
         writer,
         deal_id=file.id,
-        cause=f"signed:{contract.revision}",
+        cause=_signed_cause(contract),
         text=f"Contract revision {contract.revision} is signed by all (request {request_id}).\n"
         "The signed PDF is attached.",
         attachment_ids=[file_id],
@@ -208,7 +228,7 @@ async def _complete(
         s,
         writer,
         deal_id=file.id,
-        cause=f"signed:{contract.revision}",
+        cause=_signed_cause(contract),
         properties={"dealflow_signed_file_id": file_id},
     )
     steps += [

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from flows.launch import HOST, LaunchError, Parts, free_port, prefect_environment
+from flows.launch import HOST, LaunchError, Parts, free_port, prefect_environment, stoppable
 
 _HOME = Path(".dealflow/demo")
 _TOKENS = {"leads": "demo-leads-token", "ops": "demo"}
@@ -105,6 +106,11 @@ class Stage:
 
 def play(*, keep: bool, json_file: Path | None) -> None:
     """Start everything, play the story, print the summary, stop. Raises DemoFailed or LaunchError."""
+    with stoppable():
+        _play(keep=keep, json_file=json_file)
+
+
+def _play(*, keep: bool, json_file: Path | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     with _everything(console, began) as stage:
@@ -161,7 +167,7 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
     """Prefect takes longest, so the rest is made ready beside it."""
     prefect, gateway = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{gateway_port}"
     console.print("[bold]dealflow demo[/bold]: starting Prefect server, both stand-ins, gateway and worker")
-    server = parts.start("prefect-server", [_python(), "-m", "prefect", "server", "start"])
+    server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
     sandbox = parts.dealflow(
         "sandbox",
         "sandbox",
@@ -177,9 +183,9 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
     environment = {
         **parts.environment,
         "DEALFLOW_HUBSPOT_BASE_URL": urls["hubspot"],
-        "DEALFLOW_HUBSPOT_APP_URL": urls["hubspot"] + "/_sandbox/app",
+        "DEALFLOW_HUBSPOT_APP_URL": urls["hubspot"],
         "DEALFLOW_DROPBOX_SIGN_BASE_URL": urls["dropbox_sign"] + "/v3",
-        "DEALFLOW_DROPBOX_SIGN_APP_URL": urls["dropbox_sign"] + "/_sandbox/app",
+        "DEALFLOW_DROPBOX_SIGN_APP_URL": urls["dropbox_sign"],
     }
     parts.environment = environment
     stage = Stage(
@@ -202,12 +208,6 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
     parts.wait_for(front, f"{gateway}/healthz")
     stage.tell("set-up", f"gateway and worker are up at {gateway}")
     return stage
-
-
-def _python() -> str:
-    import sys
-
-    return sys.executable
 
 
 def _story(stage: Stage) -> float:

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas import OrchestrationResult
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.flow_engine import run_flow_async
 from prefect.states import Crashed, Pending

@@ -97,6 +97,11 @@ async def write_note(
     return str(result["note_id"])
 
 
+def deal_key(deal_id: str, cause: str) -> str:
+    """The natural key of setting deal properties for this cause."""
+    return f"deal:{deal_id}:{cause}"
+
+
 async def set_deal(
     s: Services,
     writer: Writer,
@@ -129,7 +134,7 @@ async def set_deal(
 
     return await perform(
         writer,
-        key=f"deal:{deal_id}:{cause}",
+        key=deal_key(deal_id, cause),
         kind="set_deal",
         deal_id=deal_id,
         attempt=update,

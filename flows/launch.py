@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -135,6 +135,21 @@ class Parts:
         self.started.clear()
 
 
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM and SIGINT raise KeyboardInterrupt inside the block, also where a shell had them ignored."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """The end of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
@@ -147,14 +162,11 @@ def run_all(settings: Settings, *, prefect_port: int) -> None:
     home = settings.home.resolve()
     environment = {**os.environ, **prefect_environment(home / "prefect", prefect_port)}
     parts = Parts(home / "logs", environment)
-    stopped = False
+    with stoppable(), contextlib.suppress(KeyboardInterrupt):
+        _run_until_stopped(parts, settings, prefect_port)
 
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
+def _run_until_stopped(parts: Parts, settings: Settings, prefect_port: int) -> None:
     try:
         server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
         parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
@@ -165,10 +177,10 @@ def run_all(settings: Settings, *, prefect_port: int) -> None:
         parts.wait_for(gateway, f"{address}/healthz", timeout_s=120)
         sys.stdout.write(
             f"Prefect UI  http://{HOST}:{prefect_port}\nGateway     {address}\n"
-            f"Ops page    {address}/  (user {settings.ops_user})\nLogs        {home / 'logs'}\nCtrl-C stops all.\n"
+            f"Ops page    {address}/  (user {settings.ops_user})\nLogs        {parts.logs}\nCtrl-C stops all.\n"
         )
         sys.stdout.flush()
-        while not stopped:
+        while True:
             time.sleep(0.5)
             for part in (server, gateway, worker):
                 if part.process.poll() is not None:

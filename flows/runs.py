@@ -16,6 +16,7 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import get_run_context
 from prefect.states import Completed, Failed
@@ -219,26 +220,44 @@ def _final(ended: Mapping[int, tuple[str, Outcome | None, str]]) -> State[Any]:
 
 
 async def _show(s: Services, work: _Work) -> None:
-    """One artifact a deal, whose key makes it the deal's time line in the UI."""
-    title = get_run_context().flow_run.name  # type: ignore[union-attr]
+    """One artifact a deal, whose key makes it the deal's time line in the UI; nothing where nothing happened."""
+    told: dict[str, tuple[Event, str, Outcome | None, str]] = {}
     for event_id, (state, outcome, reason) in work.ended.items():
         event = work.events[event_id]
         deal_id = (outcome.deal_id if outcome else None) or event.deal_id
-        if not deal_id or state in ("ignored", "lost"):
-            continue
+        silent = state in ("ignored", "lost") or (state == "done" and outcome and not outcome.steps)
+        if deal_id and not silent:
+            told[deal_id] = (event, state, outcome, reason)
+    for deal_id, (event, state, outcome, reason) in told.items():
         try:
             await acreate_markdown_artifact(
-                markdown=report(s, title, event, deal_id, state, outcome, reason),
+                markdown=report(s, event, deal_id, state, outcome, reason),
                 key=f"deal-{deal_id}",
                 description=f"{event.kind}: {reason}"[:200],
             )
         except Exception:
             log.warning("artifact not written deal_id=%s", deal_id, exc_info=True)
+    await _name_after_deal(work)
 
 
-def report(
-    s: Services, title: str, event: Event, deal_id: str, state: str, outcome: Outcome | None, reason: str
-) -> str:
+async def _name_after_deal(work: _Work) -> None:
+    """A run that only now learnt which deal it is about (a lead's) gets the deal into its name and tags."""
+    run = get_run_context().flow_run  # type: ignore[union-attr]
+    outcomes = [outcome for _, outcome, _ in work.ended.values()]
+    deal_id = outcomes[0].deal_id if len(outcomes) == 1 and outcomes[0] else None
+    if run is None or not deal_id or deal_id in (run.name or ""):
+        return
+    flow_name = (run.name or "").split(" ")[0]
+    try:
+        async with get_client() as client:
+            await client.update_flow_run(
+                run.id, name=f"{flow_name} deal-{deal_id}", tags=[*run.tags, f"deal:{deal_id}"]
+            )
+    except Exception:
+        log.warning("run not renamed deal_id=%s", deal_id, exc_info=True)
+
+
+def report(s: Services, event: Event, deal_id: str, state: str, outcome: Outcome | None, reason: str) -> str:
     """What was done for a deal and why, as Markdown: links first, then a table."""
     links = {"Deal": s.deal_url(deal_id), **(outcome.links if outcome else {})}
     lines = [f"### Deal {deal_id}: {reason}", ""]

@@ -24,7 +24,7 @@ from flows.ledger import inbox, mirror
 from flows.ledger.inbox import Event, NewEvent
 from flows.ledger.mirror import MirrorRow, StageEntry
 from flows.retries import reading
-from flows.rules.outcome import Outcome
+from flows.rules.outcome import Outcome, Step, ignored
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
 
@@ -97,10 +97,15 @@ async def handle(event: Event, found: dict[str, tuple[str, ...]], s: Services) -
     """The deal is absorbed: say what came of it."""
     due = found.get(event.deal_id or "")
     if due is None:
-        return Outcome("done", "the deal is archived or merged away", deal_id=event.deal_id)
+        return ignored("the deal is archived or merged away")
     summary = f"now due: {', '.join(due)}" if due else "mirrored, nothing due"
-    # An echo of our own write or an unrelated edit: no artifact for it.
-    return Outcome("done" if due else "ignored", summary, deal_id=event.deal_id)
+    if not due:  # an echo of our own write, or an unrelated edit
+        return ignored(summary)
+    steps = tuple(
+        Step(f"put {kind} into the inbox", f"deal {event.deal_id}", "the deal entered a stage")
+        for kind in due
+    )
+    return Outcome("done", summary, deal_id=event.deal_id, steps=steps)
 
 
 async def watch_from_now(s: Services) -> datetime:

@@ -7,6 +7,7 @@ While the Prefect server is away it waits with back-off and says so; nothing is 
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import signal
@@ -68,6 +69,7 @@ class Worker:
         self._prefect_ok = True
         self._note: str | None = None
         self._started_at = s.clock()
+        self._ledger_id = ""
         self._lanes = asyncio.Semaphore(s.settings.worker_lanes)
 
     def stop(self) -> None:
@@ -81,6 +83,8 @@ class Worker:
         await self._report()
         for module in FLOWS:
             load_flow(module)  # importing takes seconds: before the first event, not with it
+        async with self._s.ledger.write() as tx:
+            self._ledger_id = await presence.ledger_id(tx, now=self._s.clock())
         await self._take_over_from_the_dead()
         await watch_from_now(self._s)
         helpers = [
@@ -207,11 +211,16 @@ class Worker:
             name=name,
             tags=tags,
             parameters={"event_ids": ids},
-            idempotency_key="+".join(f"{e.id}.{e.attempts}" for e in events[:8]) + f"x{len(events)}",
+            idempotency_key=self._run_key(events),
         )
         async with self._s.ledger.write() as tx:
             await inbox.note_run(tx, ids, str(run.id))
         await execute(load_flow(module), run)
+
+    def _run_key(self, events: Sequence[Event]) -> str:
+        """Names these events at this try: creating the run again (an answer was lost) gives the same run."""
+        tries = ",".join(f"{e.id}.{e.attempts}" for e in events)
+        return hashlib.sha256(f"{self._ledger_id}:{tries}".encode()).hexdigest()
 
     async def _give_back(self, ids: Sequence[int]) -> None:
         """Rows that no run took up (the server went away before it began) fall due again now."""

@@ -1,5 +1,6 @@
 """Which workers are alive and where to wake them, and plain counters by day."""
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.ledger.database import upsert
-from flows.ledger.tables import counts, workers
+from flows.ledger.tables import counts, cursors, workers
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ async def alive(tx: AsyncConnection, *, since: datetime) -> list[Worker]:
     """Workers seen since then."""
     rows = await tx.execute(sa.select(workers).where(workers.c.seen_at >= since))
     return [Worker(**{f: getattr(row, f) for f in Worker.__dataclass_fields__}) for row in rows]
+
+
+async def ledger_id(tx: AsyncConnection, *, now: datetime) -> str:
+    """A random name that this ledger keeps for life: tells its runs in Prefect from those of a ledger before it."""
+    query = sa.select(cursors.c.value).where(cursors.c.name == "ledger_id")
+    known = (await tx.execute(query)).scalar_one_or_none()
+    if known is None:
+        statement = upsert(tx, cursors).values(name="ledger_id", value=secrets.token_hex(6), moved_at=now)
+        await tx.execute(statement.on_conflict_do_nothing(index_elements=["name"]))
+        known = (await tx.execute(query)).scalar_one()
+    return str(known)
 
 
 async def count(tx: AsyncConnection, name: str, *, now: datetime) -> None:
