@@ -62,6 +62,7 @@ class Checks:
         checked = self._values(kind, given, record, lenient=binding)
         self._stage(kind, checked, record)
         self._lifecycle(checked, record)
+        self._pinned(checked, record)
         if binding and not user_interface:
             after = {**record.values, **checked.values}
             touched = {n for n in checked.values if record.values.get(n, "") != checked.values[n]}
@@ -153,9 +154,23 @@ class Checks:
         ):
             del checked.values["lifecyclestage"]
 
+    def _pinned(self, checked: Checked, record: Record) -> None:
+        """Only an activity of the record itself can be pinned: one, associated first."""
+        ident = checked.values.get("hs_pinned_engagement_id")
+        if not ident:
+            return
+        kinds = [t for t in self._crm.links.targets(record.kind, record.id) if t.activity]
+        if not any(ident in self._crm.links.ids(record.kind, record.id, t) for t in kinds):
+            problem = PropertyProblem(
+                "hs_pinned_engagement_id",
+                "INVALID_PINNED_ENGAGEMENT",
+                f"Engagement {ident} is not associated with this record",
+            )
+            raise property_problems(self._portal_id, [problem])
+
     def _unique(self, kind: ObjectType, checked: Checked, record: Record | None) -> None:
         for name, value in checked.values.items():
-            holder = self._crm.holder(kind, name, value) if value else None
+            holder = self._crm.unique.holder(kind, name, value) if value else None
             if holder is None or (record is not None and holder == record.id):
                 continue
             if (kind.key, name) == ("contacts", "email"):

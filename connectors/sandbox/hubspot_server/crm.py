@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sandbox.clock import Clock
@@ -14,23 +13,13 @@ from connectors.sandbox.hubspot_server.links import Links, LinkType
 from connectors.sandbox.hubspot_server.pipelines import Pipelines, Stage
 from connectors.sandbox.hubspot_server.records import Record, Source
 from connectors.sandbox.hubspot_server.schema import Schema
+from connectors.sandbox.hubspot_server.settings import Settings
 from connectors.sandbox.hubspot_server.times import instant, to_ms
+from connectors.sandbox.hubspot_server.unique import UniqueValues
 
 FIRST_ID = 41_220_075_301
 """Every type counts from here: ids are unique only within an object type."""
 CALCULATED = Source("CALCULATED", "CalculatedPropertyComputer")
-
-
-@dataclass
-class Settings:
-    """What a test may bend: see `PUT /_sandbox/limits` and `/_sandbox/portal-rules`."""
-
-    search_lag_s: float = 2.0
-    echo_trace_ids: bool = True
-    merge_makes_new_record: bool = False
-    required: dict[str, list[str]] = field(default_factory=dict)
-    conditional: list[dict[str, Any]] = field(default_factory=list)
-    missing_scopes: list[str] = field(default_factory=list)
 
 
 class Crm:
@@ -45,11 +34,11 @@ class Crm:
         self.events = events
         self.settings = settings
         self.links = Links(self._linked)
+        self.unique = UniqueValues(schema)
         self._link_source = CALCULATED
         self._records: dict[str, dict[str, Record]] = {t.key: {} for t in TYPES}
         self._ids = {t.key: itertools.count(FIRST_ID) for t in TYPES}
         self._merged: dict[tuple[str, str], str] = {}
-        self._unique: dict[tuple[str, str], dict[str, str]] = {}
 
     # Reading
 
@@ -87,23 +76,9 @@ class Crm:
             return self.find(kind, ident, follow=follow)
         if kind.key == "companies" and id_property == "domain":
             return None  # pages list it as an identifier; live it answers 404 (facts section 5)
-        self.need_unique(kind, id_property)
-        owner = self.holder(kind, id_property, ident)
+        self.unique.need(kind, id_property)
+        owner = self.unique.holder(kind, id_property, ident)
         return None if owner is None else self._records[kind.key].get(owner)
-
-    def need_unique(self, kind: ObjectType, name: str) -> None:
-        """Refusal 400 unless the property identifies records of this type."""
-        prop = self.schema.find(kind, name)
-        if prop is None:
-            raise Refusal(400, f"Property {name} does not exist for object type {kind.type_id}")
-        if not prop.unique and (kind.key, name) != ("contacts", "email"):
-            raise Refusal(400, f"Cannot use non-unique {kind.type_id} property {name} to identify a record")
-
-    def holder(self, kind: ObjectType, name: str, value: str) -> str | None:
-        """Id of the live record that has this unique value."""
-        if (kind.key, name) == ("contacts", "email"):
-            value = value.strip().lower()
-        return self._unique.get((kind.key, name), {}).get(value)
 
     def value(self, record: Record, name: str) -> str | None:
         """The current value; what grows with time or hangs on links is worked out now."""
@@ -170,7 +145,7 @@ class Crm:
             before = record.values.get(name)
             if record.set(name, value, now_ms, source):
                 changed.append(name)
-                self._note_unique(record, name, before, value)
+                self.unique.note(record, name, before, value)
         if not changed and not fresh:
             return
         if "hubspot_owner_id" in changed and self.schema.find(record.kind, "hubspot_owner_assigneddate"):
@@ -200,7 +175,7 @@ class Crm:
         """Move a record to the recycle bin: its unique values are free again, its links are gone."""
         now_ms = self.clock.now_ms()
         for name, value in record.values.items():
-            self._note_unique(record, name, value, "")
+            self.unique.note(record, name, value, "")
         self.links.drop(record.kind, record.id)
         record.archived_ms = record.updated_ms = now_ms
         record.index(self.clock.now_s(), self.settings.search_lag_s)
@@ -212,46 +187,11 @@ class Crm:
             self.archive(record, CALCULATED)
         del self._records[record.kind.key][record.id]
 
-    def merge(self, kind: ObjectType, primary: Record, other: Record, source: Source) -> Record:
-        """Merge `other` into `primary`; values of the primary win. Old ids lead to the survivor."""
-        now_ms = self.clock.now_ms()
-        filled = {n: v for n, v in other.values.items() if n not in primary.values}
-        own = {n: v for n, v in filled.items() if _mergeable(self.schema, kind, n)}
-        moved = [primary, other] if self.settings.merge_makes_new_record else [other]
-        base = dict(primary.values)
-        for record in moved:
-            for name, value in record.values.items():
-                self._note_unique(record, name, value, "")
-        survivor = primary
-        if self.settings.merge_makes_new_record:
-            values = {n: v for n, v in base.items() if _mergeable(self.schema, kind, n)}
-            survivor = self.create(kind, values, source)
-        if kind.key == "contacts" and other.values.get("email") and primary.values.get("email"):
-            known = primary.values.get("hs_additional_emails", "")
-            own["hs_additional_emails"] = ";".join(filter(None, [known, other.values["email"]]))
-        gone = [i for r in (primary, other) for i in r.values.get("hs_merged_object_ids", "").split(";") if i]
-        own["hs_merged_object_ids"] = ";".join(dict.fromkeys([*gone, *(r.id for r in moved)]))
-        self.update(survivor, own, source, at_ms=now_ms)
-        for record in moved:
-            self.links.move(kind, record.id, survivor.id)
-            self._merged[(kind.key, record.id)] = survivor.id
-            del self._records[kind.key][record.id]
-        self.events.emit(
-            f"{kind.event}.merge",
-            {
-                "objectId": int(primary.id),
-                "objectTypeId": kind.type_id,
-                "changeFlag": "MERGED",
-                "changeSource": source.change,
-                "sourceId": source.id,
-                "primaryObjectId": int(primary.id),
-                "mergedObjectIds": [int(other.id)],
-                "newObjectId": int(survivor.id),
-                "numberOfPropertiesMoved": len(filled),
-            },
-            at_ms=now_ms,
-        )
-        return survivor
+    def replaced_by(self, old: Record, new: Record) -> None:
+        """`old` was merged into `new`: its links go there, its id leads there, itself is gone."""
+        self.links.move(old.kind, old.id, new.id)
+        self._merged[(old.kind.key, old.id)] = new.id
+        del self._records[old.kind.key][old.id]
 
     def connect_by(
         self,
@@ -299,24 +239,6 @@ class Crm:
         if kind == "contacts" and "email" in changed:
             return {"hs_email_domain": record.values.get("email", "@").split("@")[1]}
         return {}
-
-    def _note_unique(self, record: Record, name: str, old: str | None, new: str) -> None:
-        kind = record.kind
-        if (kind.key, name) == ("contacts", "hs_additional_emails"):
-            taken = self._unique.setdefault((kind.key, "email"), {})
-            for gone in (old or "").split(";"):
-                if taken.get(gone) == record.id:
-                    del taken[gone]
-            taken.update({mail: record.id for mail in new.split(";") if mail})
-            return
-        prop = self.schema.find(kind, name)
-        if prop is None or not (prop.unique or (kind.key, name) == ("contacts", "email")):
-            return
-        taken = self._unique.setdefault((kind.key, name), {})
-        if old and taken.get(old) == record.id:
-            del taken[old]
-        if new:
-            taken[new] = record.id
 
     def _linked(self, kind: LinkType, from_id: str, to_id: str, removed: bool) -> None:
         source = object_type(kind.source)
@@ -385,8 +307,3 @@ class Crm:
             at_ms=at_ms,
             prop=prop,
         )
-
-
-def _mergeable(schema: Schema, kind: ObjectType, name: str) -> bool:
-    prop = schema.find(kind, name)
-    return prop is not None and not prop.read_only

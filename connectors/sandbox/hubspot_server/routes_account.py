@@ -171,7 +171,7 @@ async def submit_form(call: Call) -> tuple[int, Any]:
     portal.forms.append({"form": guid, "fields": given})
 
     async def arrive() -> None:
-        source, known = Source("FORM", guid), portal.crm.holder(kind, "email", checked.values["email"])
+        source, known = Source("FORM", guid), portal.crm.unique.holder(kind, "email", checked.values["email"])
         record = portal.crm.find(kind, known) if known else None
         if record is None:
             portal.crm.create(kind, checked.values, source)

@@ -1,4 +1,4 @@
-"""Association routes: default and labelled links, one and many, and the labels themselves.
+"""Association routes: default and labelled links, one and many.
 
 Status codes follow the endpoint table: batch/create is 201 up to 2026-03 and 200 in 2026-09; batch/archive is
 204 in v4 and 200 in the dated versions.
@@ -38,13 +38,8 @@ def mount(site: Site) -> None:
         ("batch/read", batch_read),
         ("batch/archive", batch_archive),
         ("batch/labels/archive", batch_labels_archive),
-        ("labels", create_label),
     ):
         site.serve("POST", [f"{b}{pair}/{path}" for b in BATCHES], handler)
-    labels = [f"{b}{pair}/labels" for b in BATCHES]
-    site.serve("GET", labels, list_labels)
-    site.serve("PUT", labels, rename_label)
-    site.serve("DELETE", [f"{p}/{{type_id}}" for p in labels], delete_label)
 
 
 async def put_default(call: Call) -> tuple[int, Any]:
@@ -168,49 +163,6 @@ async def batch_labels_archive(call: Call) -> tuple[int, Any]:
         types = {t.type_id for t in _types(crm, kind, target, row.get("types") or [])}
         crm.disconnect_by(call.source, (kind, _id(row, "from")), (target, _id(row, "to")), types)
     return (204, None) if call.version == "v4" else (200, _batch(call, []))
-
-
-async def list_labels(call: Call) -> tuple[int, Any]:
-    """The association types of a direction."""
-    types = call.portal.crm.links.types(call.kind(), call.kind("to_type"))
-    return 200, {"results": [t.shown() for t in types.values()]}
-
-
-async def create_label(call: Call) -> tuple[int, Any]:
-    """A user-defined label; the answer names the type ids of both directions."""
-    body = call.body()
-    missing = [n for n in ("name", "label") if not body.get(n)]
-    if missing:
-        raise missing_fields(missing)
-    made = call.portal.crm.links.create_label(
-        call.kind(), call.kind("to_type"), str(body["name"]), str(body["label"]), body.get("inverseLabel")
-    )
-    return 200, {"results": [t.shown() for t in made]}
-
-
-async def rename_label(call: Call) -> tuple[int, Any]:
-    """Rename a user-defined label."""
-    body = call.body()
-    missing = [n for n in ("label", "associationTypeId") if not body.get(n)]
-    if missing:
-        raise missing_fields(missing)
-    call.portal.crm.links.relabel(
-        call.kind(),
-        call.kind("to_type"),
-        int(body["associationTypeId"]),
-        str(body["label"]),
-        body.get("inverseLabel"),
-    )
-    return 204, None
-
-
-async def delete_label(call: Call) -> tuple[int, Any]:
-    """Delete a user-defined label in both directions."""
-    text = call.args["type_id"]
-    if not text.isdigit():
-        raise Refusal(400, f"{text} is not an association type id")
-    call.portal.crm.links.delete_label(call.kind(), call.kind("to_type"), int(text))
-    return 204, None
 
 
 def _pair(

@@ -191,7 +191,7 @@ def _plan(call: Call, kind: ObjectType, row: dict[str, Any]) -> _Upsert:
     if not name or row.get("id") in (None, ""):
         raise missing_fields(["id", "idProperty"])
     if name != "hs_object_id":
-        portal.crm.need_unique(kind, name)
+        portal.crm.unique.need(kind, name)
     record = portal.crm.locate(kind, str(row["id"]), name)
     given = dict(row.get("properties") or {})
     if record is not None and not record.archived:

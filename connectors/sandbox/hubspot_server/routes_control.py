@@ -3,104 +3,25 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sandbox.hubspot_server.catalog import TYPES, ObjectType, object_type
+from connectors.sandbox.hubspot_server.control_models import (
+    AssociationIn,
+    LimitsIn,
+    RepIn,
+    RulesIn,
+    SeedIn,
+    WebhooksIn,
+)
 from connectors.sandbox.hubspot_server.errors import Refusal
 from connectors.sandbox.hubspot_server.links import LinkType
 from connectors.sandbox.hubspot_server.portal import Portal
 from connectors.sandbox.hubspot_server.records import Record, Source
 from connectors.sandbox.hubspot_server.times import instant
 from connectors.sandbox.hubspot_server.web import Site
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class LimitsIn(_Strict):
-    """Rate limits (real time) and the lag of the search index (virtual seconds). Absent: unchanged."""
-
-    burst: int | None = Field(None, ge=1)
-    search_per_s: int | None = Field(None, ge=1)
-    daily: int | None = Field(None, ge=0)
-    associations: int | None = Field(None, ge=1)
-    search_lag_s: float | None = Field(None, ge=0)
-
-
-class SubscriptionIn(_Strict):
-    """One webhook subscription."""
-
-    subscriptionType: str
-    propertyName: str | None = None
-
-
-class WebhooksIn(_Strict):
-    """Where webhooks go and what they are about. No target: none are sent."""
-
-    target_url: str | None
-    subscriptions: list[SubscriptionIn] | None = None
-    client_secret: str | None = None
-    signature_clock: Literal["real", "virtual"] = "real"
-
-
-class ConditionIn(_Strict):
-    """When a record has these values, those properties must be set (2026-09)."""
-
-    object_type: str
-    when: dict[str, str]
-    require: list[str]
-
-
-class RulesIn(_Strict):
-    """What an administrator set, and undocumented choices of this stand-in. Absent: unchanged."""
-
-    required: dict[str, list[str]] | None = None
-    conditional: list[ConditionIn] | None = None
-    echo_trace_ids: bool | None = None
-    merge_makes_new_record: bool | None = None
-
-
-class AssociationIn(_Strict):
-    """A link to make: by type ids, by label, or unlabelled."""
-
-    to_type: str
-    to_id: str
-    types: list[int] | None = None
-    label: str | None = None
-    remove: bool = False
-
-
-class RepIn(_Strict):
-    """What a person does in the user interface."""
-
-    object_type: str
-    id: str | None = None
-    properties: dict[str, Any] = {}
-    associations: list[AssociationIn] = []
-    user_id: int = 50_220_101
-    create: bool = False
-    archive: bool = False
-
-
-class SeedIn(_Strict):
-    """Records to put in at once. `key` names one for links of later ones: `to_id` `"@key"`."""
-
-    class Row(_Strict):
-        """One record."""
-
-        object_type: str
-        properties: dict[str, Any]
-        key: str | None = None
-        associations: list[AssociationIn] = []
-        created_ms: int | None = None
-
-    records: list[Row]
-    indexed: bool = True
-    webhooks: bool = False
 
 
 def control(site: Site) -> APIRouter:
@@ -141,6 +62,11 @@ def control(site: Site) -> APIRouter:
             settings.required = {object_type(k).key: v for k, v in settings.required.items()}
         return {"required": settings.required, "conditional": settings.conditional}
 
+    _records(router, site)
+    return router
+
+
+def _records(router: APIRouter, site: Site) -> None:
     @router.post("/rep")
     async def rep(wanted: RepIn) -> dict[str, Any]:
         """Change a record as a person in the user interface would."""
@@ -171,8 +97,6 @@ def control(site: Site) -> APIRouter:
             "portal_id": portal.portal_id,
             "owners": [{"id": o.id, "user_id": o.user_id, "email": o.email} for o in portal.owners],
         }
-
-    return router
 
 
 def _webhooks(portal: Portal, wanted: WebhooksIn) -> dict[str, Any]:

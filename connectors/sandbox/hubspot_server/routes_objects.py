@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from connectors.sandbox.hubspot_server import merging
 from connectors.sandbox.hubspot_server.catalog import ObjectType, object_type
 from connectors.sandbox.hubspot_server.errors import Refusal, bad_json, missing_fields
 from connectors.sandbox.hubspot_server.links import LinkType
@@ -123,7 +124,7 @@ async def merge(call: Call) -> tuple[int, Any]:
     other = crm.read(kind, str(body["objectIdToMerge"]))
     if primary is other:
         raise Refusal(400, "A record cannot be merged with itself")
-    return 200, written_json(crm, crm.merge(kind, primary, other, call.source))
+    return 200, written_json(crm, merging.merge(crm, primary, other, call.source))
 
 
 async def privacy_delete(call: Call) -> tuple[int, Any]:

@@ -12,6 +12,7 @@ from connectors.sandbox.hubspot_server import (
     routes_batch,
     routes_control,
     routes_files,
+    routes_labels,
     routes_objects,
     routes_pipelines,
     routes_properties,
@@ -66,6 +67,7 @@ class HubSpotSandbox:
 
     def reset(self, seed: int) -> None:
         """A fresh account on an unused bench; where webhooks go stays as it was given to build()."""
+        self.portal.events.target_url = None  # what the old account still has to tell stays untold
         self.bench.reset(seed)
         self._site.portal = self._fresh()
 
@@ -99,6 +101,7 @@ def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
         search,
         routes_objects,
         routes_associations,
+        routes_labels,
         routes_properties,
         routes_pipelines,
         routes_files,

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.sandbox.hubspot_server import scopes
 from connectors.sandbox.hubspot_server.catalog import ObjectType, object_type
 from connectors.sandbox.hubspot_server.errors import (
     Refusal,
@@ -169,6 +170,9 @@ class Edge:
             )
             if policy is not None:
                 refused = JSONResponse(rate_limit_body(policy), 429)
+            else:
+                scoped = scopes.refusal(portal.crm.settings.missing_scopes, scope["method"], path)
+                refused = None if scoped is None else JSONResponse(scoped.body(), scoped.status)
         extra = {"x-hubspot-correlation-id": correlation_id()}
         if not search and token and not token.startswith("bad-"):
             extra |= portal.limits.headers(token)

@@ -182,3 +182,24 @@ def test_owner_id_is_not_the_user_id(hub):
     by_user = hub.api.get(f"/crm/owners/2026-09/{owner['userId']}?idProperty=userId").json()
     assert by_user["id"] == owner["id"]
     assert hub.api.get("/crm/owners/2026-09?archived=true").json()["results"][0]["archived"] is True
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path"),
+    [
+        ("crm.objects.deals.write", "POST", "/crm/objects/2026-09/deals"),
+        ("crm.objects.deals.read", "POST", "/crm/objects/2026-09/0-3/search"),
+        ("crm.objects.contacts.read", "GET", "/crm/objects/2026-09/notes"),
+        ("crm.schemas.deals.write", "POST", "/crm/properties/2026-09/deals"),
+        ("crm.objects.owners.read", "GET", "/crm/owners/2026-09"),
+        ("files", "POST", "/files/2026-09/files"),
+    ],
+)
+def test_missing_scope_is_named(hub, scope, method, path):
+    """Without the scope a call is 403 MISSING_SCOPES and the answer names the scope; others go on."""
+    hub.control("PUT", "portal-rules", missing_scopes=[scope])
+    answer = hub.api.request(method, path, json={} if method == "POST" else None)
+    assert answer.status_code == 403
+    assert answer.json()["category"] == "MISSING_SCOPES"
+    assert answer.json()["errors"][0]["context"]["requiredGranularScopes"] == [scope]
+    assert hub.api.get("/crm/objects/2026-09/companies").status_code == 200

@@ -361,3 +361,23 @@ def test_privacy_deletion_leaves_nothing(hub):
     assert hub.api.post(f"/crm/objects/{V}/contacts/gdpr-delete", json=body).status_code == 204
     gone = hub.api.get(f"/crm/objects/{V}/contacts/{ident}", params={"archived": "true"})
     assert gone.status_code == 404
+
+
+def test_merged_contact_keeps_both_addresses_taken(hub):
+    """The address of the merged contact becomes an additional one and still leads to the survivor."""
+    a, b = (make(hub, "contacts", {"email": f"{n}@example.test"}) for n in "ab")
+    body = {"primaryObjectId": a, "objectIdToMerge": b}
+    hub.api.post(f"/crm/objects/{V}/contacts/merge", json=body)
+    found = read(hub, "contacts", "b@example.test", "hs_additional_emails", idProperty="email")
+    assert (found["id"], found["properties"]["hs_additional_emails"]) == (a, "b@example.test")
+    again = hub.api.post(f"/crm/objects/{V}/contacts", json={"properties": {"email": "b@example.test"}})
+    assert again.json()["message"] == f"Contact already exists. Existing ID: {a}"
+
+
+def test_only_an_associated_activity_can_be_pinned(hub):
+    """hs_pinned_engagement_id needs a note that is on the deal already."""
+    ident = deal(hub)
+    note = make(hub, "notes", {"hs_timestamp": "2026-11-01"})
+    assert patch(hub, "deals", ident, hs_pinned_engagement_id=note).status_code == 400
+    hub.api.put(f"/crm/objects/{V}/notes/{note}/associations/default/deals/{ident}")
+    assert patch(hub, "deals", ident, hs_pinned_engagement_id=note).status_code == 200
