@@ -20,17 +20,8 @@ from connectors.hubspot.calls import (
     results,
     row_error,
 )
-from connectors.hubspot.records import (
-    Link,
-    LinkType,
-    RowError,
-    identifier,
-    items,
-    mapping,
-    next_after,
-    parse_label,
-    parse_link,
-)
+from connectors.hubspot.loose import identifier, items, mapping, next_after
+from connectors.hubspot.records import Link, LinkType, RowError, parse_label, parse_link
 
 _NOTHING_LINKED = "OBJECT_NOT_FOUND"
 

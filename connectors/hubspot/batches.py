@@ -17,15 +17,8 @@ from connectors.hubspot.calls import (
     path,
     row_error,
 )
-from connectors.hubspot.records import (
-    BatchRead,
-    BatchWrite,
-    Record,
-    RowError,
-    items,
-    mapping,
-    parse_record,
-)
+from connectors.hubspot.loose import items, mapping
+from connectors.hubspot.records import BatchRead, BatchWrite, Record, RowError, parse_record
 
 _MERGED_IDS = "hs_merged_object_ids"  # "12;34"
 _MERGED_VIDS = "hs_calculated_merged_vids"  # contacts: "12:1700000000000;34:..."

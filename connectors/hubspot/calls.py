@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from connectors.errors import ConnectorError, ContractError
 from connectors.exchange import Answer, Exchange
-from connectors.hubspot.records import RowError, identifier, items, mapping, whole
+from connectors.hubspot.loose import identifier, items, mapping, whole
+from connectors.hubspot.records import RowError
 from connectors.hubspot.statuses import read_detail
 from connectors.pace import Lane
 

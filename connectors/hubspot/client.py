@@ -13,13 +13,13 @@ from connectors.hubspot.associations import AssociationCalls
 from connectors.hubspot.batches import BatchCalls
 from connectors.hubspot.calls import Calls, Versions, parsed, parsed_rows, path
 from connectors.hubspot.files import FileCalls
+from connectors.hubspot.loose import next_after
 from connectors.hubspot.objects import Filter, ObjectCalls, Sort
 from connectors.hubspot.records import (
     AccountDetails,
     Owner,
     Pipeline,
     Property,
-    next_after,
     parse_account,
     parse_owner,
     parse_pipeline,

@@ -9,16 +9,8 @@ from dataclasses import dataclass
 
 from connectors.exchange import Answer
 from connectors.hubspot.calls import Calls, parsed, parsed_rows, path
-from connectors.hubspot.records import (
-    ListPage,
-    NewLink,
-    Record,
-    SearchPage,
-    mapping,
-    next_after,
-    parse_record,
-    whole,
-)
+from connectors.hubspot.loose import mapping, next_after, whole
+from connectors.hubspot.records import ListPage, NewLink, Record, SearchPage, parse_record
 
 MAX_NOTE_CHARS = 65_536
 MAX_SEARCH_BODY_CHARS = 3_000

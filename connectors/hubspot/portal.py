@@ -15,14 +15,13 @@ from typing import Any, TypeVar
 
 from connectors.errors import ContractError
 from connectors.exchange import Answer, OnCall
+from connectors.hubspot.loose import items, mapping
 from connectors.hubspot.records import (
     LinkType,
     Option,
     Pipeline,
     Property,
     Stage,
-    items,
-    mapping,
     parse_label,
     parse_pipeline,
     parse_property,

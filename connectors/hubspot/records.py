@@ -2,23 +2,66 @@
 
 Every `parse_*` takes JSON of any shape, ignores unknown fields, fills missing ones with None or empty, and
 raises nothing but ContractError (when the one thing that makes the record useful, its id or name, is absent).
-Sources: developers.hubspot.com object, pipeline, property, owner, file and account guides, read 2026-11-22.
+The account's own settings (pipelines, properties, owners) are in `account_records.py` and offered here as
+well. Sources: developers.hubspot.com object, association and file guides, read 2026-11-22.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 from typing import Any
 
 from connectors.errors import ContractError
+from connectors.hubspot.account_records import (
+    AccountDetails,
+    Option,
+    Owner,
+    Pipeline,
+    Property,
+    Stage,
+    parse_account,
+    parse_owner,
+    parse_pipeline,
+    parse_property,
+    parse_stage,
+)
+from connectors.hubspot.loose import identifier, items, mapping, moment, next_after, required, text, whole
+
+__all__ = [
+    "AccountDetails",
+    "BatchRead",
+    "BatchWrite",
+    "FileRecord",
+    "HistoryEntry",
+    "Link",
+    "LinkType",
+    "ListPage",
+    "NewLink",
+    "Option",
+    "Owner",
+    "Pipeline",
+    "Property",
+    "Record",
+    "RowError",
+    "SearchPage",
+    "SignedUrl",
+    "Stage",
+    "parse_account",
+    "parse_file",
+    "parse_label",
+    "parse_link",
+    "parse_owner",
+    "parse_pipeline",
+    "parse_property",
+    "parse_record",
+    "parse_signed_url",
+    "parse_stage",
+]
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One past value of a property. `at` is aware UTC; source_type says who wrote it (CRM_UI,
-    INTEGRATION...)."""
+    """One past value of a property. `at` is aware UTC; source_type says who wrote it (CRM_UI...)."""
 
     value: str | None
     at: datetime | None
@@ -127,93 +170,6 @@ class NewLink:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A pipeline stage. probability runs from 0 to 1; won and lost follow from it and is_closed, never the
-    label."""
-
-    id: str
-    label: str
-    display_order: int
-    probability: Decimal | None
-    is_closed: bool
-    archived: bool = False
-
-    @property
-    def is_won(self) -> bool:
-        """Closed with certainty."""
-        return self.is_closed and self.probability == 1
-
-    @property
-    def is_lost(self) -> bool:
-        """Closed without a chance."""
-        return self.is_closed and self.probability == 0
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A pipeline and its stages in display order."""
-
-    id: str
-    label: str
-    display_order: int
-    stages: tuple[Stage, ...]
-    archived: bool = False
-
-
-@dataclass(frozen=True)
-class Option:
-    """An allowed value of an enumeration: `value` is what is stored."""
-
-    value: str
-    label: str
-    hidden: bool = False
-
-
-@dataclass(frozen=True)
-class Property:
-    """A property's definition. Do not write when calculated or read_only_value."""
-
-    name: str
-    label: str
-    type: str
-    field_type: str
-    group_name: str
-    options: tuple[Option, ...] = ()
-    has_unique_value: bool = False
-    calculated: bool = False
-    read_only_value: bool = False
-    hubspot_defined: bool = False
-    hidden: bool = False
-    archived: bool = False
-
-
-@dataclass(frozen=True)
-class Owner:
-    """A user who can own records. hubspot_owner_id takes `id`, not `user_id`."""
-
-    id: str
-    user_id: str | None
-    email: str | None
-    first_name: str | None
-    last_name: str | None
-    archived: bool
-    teams: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class AccountDetails:
-    """The portal: its id, time zone name and currency codes."""
-
-    portal_id: str
-    account_type: str | None
-    time_zone: str | None
-    company_currency: str | None
-    additional_currencies: tuple[str, ...]
-    ui_domain: str | None
-    data_hosting_location: str | None
-
-
-@dataclass(frozen=True)
 class FileRecord:
     """A file in the file manager; size in bytes. A PRIVATE file's url does not open: use signed_url."""
 
@@ -244,7 +200,7 @@ def parse_record(data: object) -> Record:
     row = mapping(data)
     linked, truncated = _inline_links(mapping(row.get("associations")))
     return Record(
-        id=_required(row, "id", "record"),
+        id=required(row, "id", "record"),
         properties={name: text(value) for name, value in mapping(row.get("properties")).items()},
         created_at=moment(row.get("createdAt")),
         updated_at=moment(row.get("updatedAt")),
@@ -283,88 +239,6 @@ def _inline_links(data: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], 
     return linked, frozenset(truncated)
 
 
-def parse_pipeline(data: object) -> Pipeline:
-    """A pipeline with its stages sorted by display order."""
-    row = mapping(data)
-    stages = sorted((parse_stage(one) for one in items(row.get("stages"))), key=lambda one: one.display_order)
-    return Pipeline(
-        id=_required(row, "id", "pipeline"),
-        label=text(row.get("label")) or "",
-        display_order=whole(row.get("displayOrder")) or 0,
-        stages=tuple(stages),
-        archived=row.get("archived") is True,
-    )
-
-
-def parse_stage(data: object) -> Stage:
-    """A stage; metadata values come as text ("true", "1.0")."""
-    row = mapping(data)
-    metadata = mapping(row.get("metadata"))
-    return Stage(
-        id=_required(row, "id", "stage"),
-        label=text(row.get("label")) or "",
-        display_order=whole(row.get("displayOrder")) or 0,
-        probability=_decimal(metadata.get("probability")),
-        is_closed=_truth(metadata.get("isClosed")),
-        archived=row.get("archived") is True,
-    )
-
-
-def parse_property(data: object) -> Property:
-    """A property definition."""
-    row = mapping(data)
-    modification = mapping(row.get("modificationMetadata"))
-    return Property(
-        name=_required(row, "name", "property"),
-        label=text(row.get("label")) or "",
-        type=text(row.get("type")) or "",
-        field_type=text(row.get("fieldType")) or "",
-        group_name=text(row.get("groupName")) or "",
-        options=tuple(_option(mapping(one)) for one in items(row.get("options"))),
-        has_unique_value=row.get("hasUniqueValue") is True,
-        calculated=row.get("calculated") is True,
-        read_only_value=modification.get("readOnlyValue") is True,
-        hubspot_defined=row.get("hubspotDefined") is True,
-        hidden=row.get("hidden") is True,
-        archived=row.get("archived") is True,
-    )
-
-
-def _option(row: Mapping[str, Any]) -> Option:
-    value = text(row.get("value")) or ""
-    return Option(value=value, label=text(row.get("label")) or value, hidden=row.get("hidden") is True)
-
-
-def parse_owner(data: object) -> Owner:
-    """An owner."""
-    row = mapping(data)
-    teams = (text(mapping(one).get("name")) for one in items(row.get("teams")))
-    return Owner(
-        id=_required(row, "id", "owner"),
-        user_id=identifier(row.get("userId")),
-        email=text(row.get("email")),
-        first_name=text(row.get("firstName")),
-        last_name=text(row.get("lastName")),
-        archived=row.get("archived") is True,
-        teams=tuple(one for one in teams if one),
-    )
-
-
-def parse_account(data: object) -> AccountDetails:
-    """The account details."""
-    row = mapping(data)
-    currencies = (text(one) for one in items(row.get("additionalCurrencies")))
-    return AccountDetails(
-        portal_id=_required(row, "portalId", "account"),
-        account_type=text(row.get("accountType")),
-        time_zone=text(row.get("timeZone")),
-        company_currency=text(row.get("companyCurrency")),
-        additional_currencies=tuple(one for one in currencies if one),
-        ui_domain=text(row.get("uiDomain")),
-        data_hosting_location=text(row.get("dataHostingLocation")),
-    )
-
-
 def parse_label(data: object) -> LinkType:
     """An association type as listed by the labels endpoint or inside an association row."""
     row = mapping(data)
@@ -378,14 +252,14 @@ def parse_link(data: object) -> Link:
     """One `to` row of an association batch read."""
     row = mapping(data)
     types = tuple(parse_label(one) for one in items(row.get("associationTypes")))
-    return Link(to_id=_required(row, "toObjectId", "association"), types=types)
+    return Link(to_id=required(row, "toObjectId", "association"), types=types)
 
 
 def parse_file(data: object) -> FileRecord:
     """A file."""
     row = mapping(data)
     return FileRecord(
-        id=_required(row, "id", "file"),
+        id=required(row, "id", "file"),
         name=text(row.get("name")),
         path=text(row.get("path")),
         url=text(row.get("url")),
@@ -399,88 +273,8 @@ def parse_signed_url(data: object) -> SignedUrl:
     """A signed address."""
     row = mapping(data)
     return SignedUrl(
-        url=_required(row, "url", "signed address"),
+        url=required(row, "url", "signed address"),
         expires_at=moment(row.get("expiresAt")),
         name=text(row.get("name")),
         size=whole(row.get("size")),
     )
-
-
-# --- loose JSON --------------------------------------------------------------------------------------------
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def items(value: object) -> list[Any]:
-    """The value if it is a JSON array, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def next_after(data: object) -> str | None:
-    """The cursor of the next page in an answer's `paging`."""
-    return identifier(mapping(mapping(mapping(data).get("paging")).get("next")).get("after"))
-
-
-def text(value: object) -> str | None:
-    """A JSON scalar as HubSpot would write it; arrays and objects as JSON text."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return str(value)
-    return json.dumps(value)
-
-
-def identifier(value: object) -> str | None:
-    """An id as text: ids arrive as strings in objects and as numbers in associations and events."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    return str(value) or None
-
-
-def whole(value: object) -> int | None:
-    """A whole number, also from text."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
-        return int(value)
-    return None
-
-
-def moment(value: object) -> datetime | None:
-    """A time, aware UTC, from ISO 8601 text or epoch milliseconds; None when it is neither."""
-    try:
-        number = whole(value)
-        if number is not None:
-            return datetime.fromtimestamp(number / 1000, UTC)
-        if isinstance(value, str):
-            parsed = datetime.fromisoformat(value)
-            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None
-
-
-def _decimal(value: object) -> Decimal | None:
-    try:
-        number = Decimal(text(value) or "")
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
-
-
-def _truth(value: object) -> bool:
-    return value is True or (isinstance(value, str) and value.lower() == "true")
-
-
-def _required(row: Mapping[str, Any], key: str, what: str) -> str:
-    found = identifier(row.get(key))
-    if found is None:
-        raise ContractError("hubspot", "parse", detail=f"{what} without {key}")
-    return found

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from connectors.errors import ForgedEventError, MalformedEventError
-from connectors.hubspot.records import identifier, items, mapping, moment, text, whole
+from connectors.hubspot.loose import identifier, items, mapping, moment, text, whole
 
 MAX_AGE: Final = timedelta(minutes=5)
 Scheme = Literal["v1", "v3"]

@@ -1,5 +1,6 @@
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -205,8 +206,10 @@ def test_a_lost_answer_is_doubtful_and_not_repeated(vendor: Any, sender: Contrac
     once."""
     vendor.reply(200, TAKEN)
     vendor.acts[0].how = how
+    started = time.monotonic()
     with pytest.raises(TransientError) as caught:
         sender.send(CONTRACT)
+    assert time.monotonic() - started < 5
     assert caught.value.applied == "maybe"
     assert len(vendor.heard) == 1
 
