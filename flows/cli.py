@@ -15,7 +15,12 @@ from config.files import ConfigFileError
 from config.settings import Settings, SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
 
-app = App(name="dealflow", help=__doc__, version_flags=["--version"])
+app = App(
+    name="dealflow",
+    help=__doc__,
+    version_flags=["--version"],
+    default_parameter=Parameter(negative=()),
+)
 inbox_app = App(name="inbox", help="What arrived, in the ledger.")
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
@@ -198,17 +203,22 @@ def setup(*, prefect_file: Path = Path("deployments/prefect.yaml"), as_json: Jso
 
 
 @app.command
-def provision(*, apply: bool = False, as_json: Json = False) -> None:
-    """Show what HubSpot lacks for the process file; with --apply create it. Deletes nothing, safe to repeat."""
+def provision(*, plan: bool = False, apply: bool = False, as_json: Json = False) -> None:
+    """Show what HubSpot lacks for the process file (--plan, the default); with --apply create it.
+
+    Deletes nothing, safe to repeat.
+    """
+    if plan and apply:
+        raise Refused("give --plan or --apply, not both")
     from connectors.hubspot.portal import Portal
-    from flows.provision import plan
+    from flows.provision import plan as missing
     from flows.services import load_process
 
     settings = _settings()
     settings.require("hubspot_token")
     assert settings.hubspot_token is not None
     portal = Portal(settings.hubspot_token.get_secret_value(), settings.hubspot_base_url)
-    changes = plan(portal, load_process(settings))
+    changes = missing(portal, load_process(settings))
     for change in changes:
         if apply:
             change.apply()
