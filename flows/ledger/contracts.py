@@ -13,6 +13,10 @@ from flows.ledger.tables import contracts
 LIVE = ("sending", "open", "completed")
 
 
+class LiveContractError(Exception):
+    """The deal has a contract that is being sent, is open or is signed: there is no second one beside it."""
+
+
 @dataclass(frozen=True)
 class Contract:
     """One revision. `state`: sending, open, completed, declined, expired, canceled, failed or refused."""
@@ -47,11 +51,11 @@ async def begin(
     test_mode: bool,
     now: datetime,
 ) -> Contract:
-    """Open the deal's next revision in state `sending`."""
-    last = sa.select(sa.func.coalesce(sa.func.max(contracts.c.revision), 0)).where(
-        contracts.c.deal_id == deal_id
-    )
-    revision = int((await tx.execute(last)).scalar_one()) + 1
+    """Open the deal's next revision in state `sending`. Raises LiveContractError."""
+    before = await latest(tx, deal_id)
+    if before is not None and before.state in LIVE:
+        raise LiveContractError(f"contract revision {before.revision} of deal {deal_id} is {before.state}")
+    revision = before.revision + 1 if before is not None else 1
     await tx.execute(
         sa.insert(contracts).values(
             deal_id=deal_id,

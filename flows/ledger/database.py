@@ -1,5 +1,6 @@
 """Opens the ledger: one engine, writes that take the lock at once, migrations to the newest shape."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _BUSY_TIMEOUT_MS = 15_000
+_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 class LedgerError(Exception):
@@ -21,8 +24,10 @@ class LedgerError(Exception):
 class Ledger:
     """A handle on the database. `write()` and `read()` give a transaction each."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, url: sa.URL | None = None) -> None:
         self.engine = engine
+        self._url = url or engine.url
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @property
     def dialect(self) -> str:
@@ -31,8 +36,8 @@ class Ledger:
 
     @property
     def url(self) -> sa.URL:
-        """Where the database is (prints without its password)."""
-        return self.engine.url
+        """Where the database is, as the operator wrote it (prints without its password)."""
+        return self._url
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -42,10 +47,23 @@ class Ledger:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads; it never waits for a writer."""
+        """A transaction that only reads; it never waits for a writer. The database refuses a write in it."""
         async with self.engine.connect() as plain:
-            tx = await plain.execution_options(dealflow_read_only=True)
+            tx = await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
             yield tx
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Inside this process, one at a time under a name; the others wait. (Leases keep processes apart.)"""
+        lock, waiting = self._turns.get(name, (asyncio.Lock(), 0))
+        self._turns[name] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._turns.pop(name)
+            if waiting > 1:
+                self._turns[name] = (lock, waiting - 1)
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -55,28 +73,50 @@ class Ledger:
 async def open_ledger(url: str, *, migrate: bool = True) -> Ledger:
     """Open (and by default migrate) the ledger at an async SQLAlchemy URL.
 
-    Raises LedgerError when the database cannot be reached or its folder not be made.
+    Raises LedgerError when the address is no use, the database cannot be reached, is not ours to read or newer
+    than this program, or its folder cannot be made.
     """
-    parsed = sa.make_url(url)
+    parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise LedgerError(f"cannot make the ledger's folder: {problem.strerror}") from None
-    ledger = Ledger(_engine(parsed))
+    ledger = Ledger(_engine(parsed), parsed)
     try:
         if migrate:
             await upgrade(ledger)
         else:
             async with ledger.read() as tx:
                 await tx.execute(sa.text("select 1"))
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, OSError) as problem:
+    except CommandError:
         await ledger.close()
         raise LedgerError(
-            f"the ledger database does not answer ({parsed.render_as_string()}): {type(problem).__name__}; "
+            f"the ledger ({parsed.render_as_string()}) was written by a newer dealflow: install that version"
+        ) from None
+    except (sa.exc.DBAPIError, OSError, TimeoutError) as problem:
+        await ledger.close()
+        raise LedgerError(
+            f"the ledger database does not answer ({parsed.render_as_string()}): {_cause(problem)}; "
             "check DEALFLOW_DATABASE_URL and that the server runs"
         ) from problem
     return ledger
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        parsed = None
+    if parsed is None or parsed.drivername not in _DRIVERS:
+        raise LedgerError("DEALFLOW_DATABASE_URL must begin with postgresql:// or sqlite:///")
+    return parsed
+
+
+def _cause(problem: BaseException) -> str:
+    """The driver's own class of error, e.g. InvalidCatalogNameError for a database that is not there."""
+    cause = getattr(problem, "orig", None) or problem
+    return type(cause.__cause__ or cause).__name__
 
 
 async def upgrade(ledger: Ledger) -> None:
@@ -101,7 +141,7 @@ def _upgrade(connection: sa.Connection) -> None:
 
 def _engine(url: sa.URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+        return create_async_engine(_for_asyncpg(url), pool_pre_ping=True, pool_size=5, max_overflow=10)
     engine = create_async_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -120,7 +160,17 @@ def _engine(url: sa.URL) -> AsyncEngine:
     @sa.event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
         # IMMEDIATE: a writer that began as a reader would be refused when another writer came between.
-        read_only = connection.get_execution_options().get("dealflow_read_only")
+        read_only = bool(connection.get_execution_options().get("dealflow_read_only"))
+        if connection.info.get("query_only", False) != read_only:
+            connection.exec_driver_sql(f"PRAGMA query_only={int(read_only)}")
+            connection.info["query_only"] = read_only
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _for_asyncpg(url: sa.URL) -> sa.URL:
+    """Hosted databases hand out addresses with `sslmode`; SQLAlchemy's driver for asyncpg calls that `ssl`."""
+    if "sslmode" not in url.query:
+        return url
+    return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})

@@ -15,10 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectors.errors import AuthError, ConnectorError, RejectedError
+from connectors.errors import ConnectorError, RejectedError
 from flows.ledger import inbox
-from flows.ledger.database import Ledger
+from flows.ledger.database import Ledger, upsert
 from flows.ledger.tables import effects
+from flows.ledger.tables import inbox as inbox_rows
+
+_MEANWHILE_S = 10.0  # until a write that another worker is at is asked for again
 
 Result = Mapping[str, Any]
 Attempt = Callable[[str], Awaitable[Result]]
@@ -49,7 +52,8 @@ class Plan:
     """How an unknown outcome of this kind of write is settled.
 
     `looks_s`: seconds between looks after the first; empty means one look proves absence (a unique
-    key or a consistent read). `again`: how often it may be tried anew once the looks are used up.
+    key or a consistent read). A look that comes too early does not count. `again`: how often it may be
+    tried anew once the looks are used up; tries that surely did nothing are free.
     """
 
     looks_s: Sequence[float] = ()
@@ -73,6 +77,14 @@ class Effect:
     created_at: datetime
     tried_at: datetime | None
     settled_at: datetime | None
+    event_id: int | None = None
+    resends: int = 0
+    look_at: datetime | None = None
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether some try, the last or an earlier one, may have taken effect."""
+        return self.state in ("intended", "unknown") or self.resends > 0
 
 
 @dataclass(frozen=True)
@@ -101,64 +113,94 @@ async def perform(
     Raises StillUnknownError (come back later), QuarantinedError (a person is needed), LeaseLostError
     (another worker took over), or the vendor's error when it surely was not applied.
     """
-    effect, fresh = await _intend(writer, key=key, kind=kind, deal_id=deal_id, token=token)
-    if not fresh:
-        if effect.state == "done":
-            return effect.result or {}
-        if effect.state == "quarantined":
-            raise QuarantinedError(key)
-        if effect.state in ("intended", "unknown"):
-            found = await look(effect.token)
-            if found is not None:
-                await _settle(writer, effect.id, "done", result=found, reason="found at the vendor")
-                return found
-            await _after_empty_look(writer, effect, plan)
-        await _intend_again(writer, effect)
-    return await _try(writer, effect, attempt)
+    # Two of our own runs on one key take turns here; other processes are kept apart by leases.
+    async with writer.ledger.turn(f"effect {key}"):
+        effect, fresh = await _intend(writer, key=key, kind=kind, deal_id=deal_id, token=token)
+        if not fresh:
+            if effect.state == "done":
+                return effect.result or {}
+            if effect.state == "quarantined":
+                raise QuarantinedError(key)
+            await _assert_nobody_is_at_it(writer, effect)
+            resend = False
+            if effect.may_exist:
+                found = await look(effect.token)
+                if found is not None:
+                    await _settle(writer, effect, "done", result=found, reason="found at the vendor")
+                    return found
+                if effect.state in ("intended", "unknown"):
+                    await _after_empty_look(writer, effect, plan)
+                    resend = True
+            effect = await _intend_again(writer, effect, resend=resend)
+        return await _try(writer, effect, attempt)
 
 
 async def _intend(
     writer: Writer, *, key: str, kind: str, deal_id: str | None, token: str | None
 ) -> tuple[Effect, bool]:
     """The effect under this key, and whether its intent was written just now."""
+    now = writer.clock()
     async with writer.ledger.write() as tx:
-        await inbox.assert_held_by(tx, writer.event_id, writer.owner)
-        known = await by_key(tx, key)
-        if known is not None:
-            return known, False
-        now = writer.clock()
-        await tx.execute(
-            sa.insert(effects).values(
-                key=key,
-                kind=kind,
-                deal_id=deal_id,
-                token=token or secrets.token_hex(16),
-                state="intended",
-                attempts=1,
-                event_id=writer.event_id,
-                created_at=now,
-                tried_at=now,
-            )
+        await inbox.assert_held_by(tx, writer.event_id, writer.owner, now=now)
+        statement = upsert(tx, effects).values(
+            key=key,
+            kind=kind,
+            deal_id=deal_id,
+            token=token or secrets.token_hex(16),
+            state="intended",
+            attempts=1,
+            event_id=writer.event_id,
+            created_at=now,
+            tried_at=now,
         )
-        fresh = await by_key(tx, key)
-    assert fresh is not None
-    return fresh, True
+        statement = statement.on_conflict_do_nothing(index_elements=["key"]).returning(effects.c.id)
+        fresh = (await tx.execute(statement)).scalar_one_or_none() is not None
+        effect = await by_key(tx, key)
+    assert effect is not None
+    return effect, fresh
 
 
-async def _intend_again(writer: Writer, effect: Effect) -> None:
+async def _assert_nobody_is_at_it(writer: Writer, effect: Effect) -> None:
+    """Raise StillUnknownError while the worker that wrote the intent, for another event, is still alive."""
+    if effect.state != "intended" or effect.event_id in (None, writer.event_id):
+        return
+    now = writer.clock()
+    query = sa.select(inbox_rows.c.lease_until).where(
+        inbox_rows.c.id == effect.event_id, inbox_rows.c.state == "claimed", inbox_rows.c.lease_until > now
+    )
+    async with writer.ledger.read() as tx:
+        lease_until = (await tx.execute(query)).scalar_one_or_none()
+    if lease_until is not None:
+        raise StillUnknownError(effect.key, min(lease_until, now + timedelta(seconds=_MEANWHILE_S)))
+
+
+async def _intend_again(writer: Writer, effect: Effect, *, resend: bool) -> Effect:
+    """Write the intent of one more try, unless somebody else was faster (StillUnknownError)."""
+    now = writer.clock()
     async with writer.ledger.write() as tx:
-        await inbox.assert_held_by(tx, writer.event_id, writer.owner)
-        await tx.execute(
+        await inbox.assert_held_by(tx, writer.event_id, writer.owner, now=now)
+        result = await tx.execute(
             sa.update(effects)
-            .where(effects.c.id == effect.id)
+            .where(
+                effects.c.id == effect.id,
+                effects.c.attempts == effect.attempts,
+                effects.c.state == effect.state,
+            )
             .values(
                 state="intended",
-                attempts=effects.c.attempts + 1,
+                attempts=effect.attempts + 1,
+                resends=effect.resends + int(resend),
                 looks=0,
-                tried_at=writer.clock(),
+                look_at=None,
+                event_id=writer.event_id,
+                tried_at=now,
                 reason=None,
             )
         )
+        again = await by_key(tx, effect.key)
+    if result.rowcount != 1 or again is None:
+        raise StillUnknownError(effect.key, now + timedelta(seconds=_MEANWHILE_S))
+    return again
 
 
 async def _try(writer: Writer, effect: Effect, attempt: Attempt) -> Result:
@@ -167,58 +209,90 @@ async def _try(writer: Writer, effect: Effect, attempt: Attempt) -> Result:
     except ConnectorError as problem:
         if problem.applied == "maybe":
             state = "unknown"
-        elif isinstance(problem, RejectedError) and not isinstance(problem, AuthError):
+        elif isinstance(problem, RejectedError):
             state = "refused"
         else:
             state = "not_done"
-        await _settle(writer, effect.id, state, reason=str(problem))
+        await _settle(writer, effect, state, reason=str(problem))
         raise
-    await _settle(writer, effect.id, "done", result=result)
+    await _settle(writer, effect, "done", result=result)
     return result
 
 
 async def _after_empty_look(writer: Writer, effect: Effect, plan: Plan) -> None:
     """The vendor does not show it (yet): wait for the next look, allow one more try, or quarantine."""
-    looks = effect.looks + 1
     now = writer.clock()
+    if effect.look_at is not None and now < effect.look_at:
+        raise StillUnknownError(effect.key, effect.look_at)
+    looks = effect.looks + 1
     if looks <= len(plan.looks_s):
         look_at = now + timedelta(seconds=plan.looks_s[looks - 1])
-        await _settle(writer, effect.id, "unknown", looks=looks, reason="not seen at the vendor yet")
+        reason = "not seen at the vendor yet"
+        await _settle(writer, effect, "unknown", looks=looks, look_at=look_at, reason=reason)
         raise StillUnknownError(effect.key, look_at)
-    if plan.again is not None and effect.attempts > plan.again:
-        await _settle(writer, effect.id, "quarantined", looks=looks, reason="never seen at the vendor")
-        raise QuarantinedError(effect.key)
+    if plan.again is not None and effect.resends >= plan.again:
+        reason = "never seen at the vendor"
+        if await _settle(writer, effect, "quarantined", looks=looks, reason=reason):
+            raise QuarantinedError(effect.key)
+        raise StillUnknownError(effect.key, now + timedelta(seconds=_MEANWHILE_S))
 
 
 async def _settle(
     writer: Writer,
-    effect_id: int,
+    effect: Effect,
     state: str,
     *,
     result: Result | None = None,
     reason: str | None = None,
     looks: int | None = None,
-) -> None:
-    values: dict[str, Any] = {"state": state, "reason": reason}
+    look_at: datetime | None = None,
+) -> bool:
+    """Write down what is known now; False when a later try or a person has settled it meanwhile.
+
+    No lease is asked for: what happened at the vendor is always written down. But only `done` overrules:
+    a late "surely not" of one try says nothing about another.
+    """
+    values: dict[str, Any] = {"state": state, "reason": reason, "look_at": look_at}
     if state in ("done", "refused", "quarantined"):
         values["settled_at"] = writer.clock()
     if result is not None:
         values["result"] = dict(result)
     if looks is not None:
         values["looks"] = looks
+    update = sa.update(effects).where(effects.c.id == effect.id)
+    if state != "done":
+        update = update.where(
+            effects.c.attempts == effect.attempts, effects.c.state.in_(("intended", "unknown"))
+        )
     async with writer.ledger.write() as tx:
-        # No lease is asked for here: whatever happened at the vendor is always written down.
-        await tx.execute(sa.update(effects).where(effects.c.id == effect_id).values(**values))
+        return (await tx.execute(update.values(**values))).rowcount == 1
 
 
 async def adopt(tx: AsyncConnection, key: str, result: Result, *, now: datetime) -> bool:
-    """Settle an open effect as done with what the vendor was seen to have; False when it was settled before."""
+    """Settle an effect as done with what the vendor was seen to have (seen overrules all); False when it was done."""
     done = await tx.execute(
         sa.update(effects)
-        .where(effects.c.key == key, effects.c.state.in_(("intended", "unknown", "quarantined")))
-        .values(state="done", result=dict(result), settled_at=now, reason="seen at the vendor")
+        .where(effects.c.key == key, effects.c.state != "done")
+        .values(state="done", result=dict(result), settled_at=now, look_at=None, reason="seen at the vendor")
     )
     return done.rowcount == 1
+
+
+async def release(tx: AsyncConnection, key: str, *, why: str) -> bool:
+    """A person saw that the vendor does not have a quarantined effect: it may be tried again. False for others."""
+    freed = await tx.execute(
+        sa.update(effects)
+        .where(effects.c.key == key, effects.c.state == "quarantined")
+        .values(
+            state="not_done",
+            resends=sa.case((effects.c.resends == 0, 1), else_=effects.c.resends),  # people err: look first
+            looks=0,
+            look_at=None,
+            settled_at=None,
+            reason=why,
+        )
+    )
+    return freed.rowcount == 1
 
 
 async def by_key(tx: AsyncConnection, key: str) -> Effect | None:
@@ -246,18 +320,4 @@ async def tally(tx: AsyncConnection) -> dict[str, int]:
 
 
 def _effect(row: sa.Row[Any]) -> Effect:
-    return Effect(
-        id=row.id,
-        key=row.key,
-        kind=row.kind,
-        deal_id=row.deal_id,
-        token=row.token,
-        state=row.state,
-        attempts=row.attempts,
-        looks=row.looks,
-        result=row.result,
-        reason=row.reason,
-        created_at=row.created_at,
-        tried_at=row.tried_at,
-        settled_at=row.settled_at,
-    )
+    return Effect(**{field: getattr(row, field) for field in Effect.__dataclass_fields__})

@@ -19,6 +19,7 @@ from flows.ledger.tables import UtcTime, deliveries, inbox
 
 OPEN = ("due", "claimed", "parked", "held")
 WAKE_CHANNEL = "dealflow_inbox"
+_CLAIM_LOCK = 726412
 
 
 class LeaseLostError(Exception):
@@ -94,9 +95,9 @@ async def record(
     for event in events:
         statement = upsert(tx, inbox).values(
             source=event.source,
-            event_key=event.key[:255],
+            event_key=_fit(event.key, 255),
             kind=event.kind,
-            lane=event.lane[:128],
+            lane=_fit(event.lane, 128),
             deal_id=event.deal_id,
             delivery_id=delivery_id,
             content=dict(event.content),
@@ -118,17 +119,33 @@ async def record(
     return done
 
 
+def _fit(text: str, longest: int) -> str:
+    """The text, or what fits of it with a digest of the whole: different texts stay different."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 65]}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _first_of_lane(now: datetime | None = None) -> sa.ColumnElement[bool]:
+    """No earlier row of its lane is open, and no later one is being handled.
+
+    (PostgreSQL may show a row with a higher id first: ids are drawn before the commit.)
+    """
+    other = inbox.alias("other")
+    later_in_hand = sa.and_(other.c.id > inbox.c.id, other.c.state == "claimed")
+    if now is not None:
+        later_in_hand = sa.and_(later_in_hand, other.c.lease_until > now)
+    earlier_open = sa.and_(other.c.id < inbox.c.id, other.c.state.in_(OPEN))
+    return ~sa.exists().where(other.c.lane == inbox.c.lane, sa.or_(earlier_open, later_in_hand))
+
+
 def _claimable(now: datetime) -> sa.ColumnElement[bool]:
-    """Due (or its lease has run out), and no earlier row of its lane is open."""
-    earlier = inbox.alias("earlier")
+    """Due (or its lease has run out), and first of its lane."""
     free = sa.or_(
         sa.and_(inbox.c.state.in_(("due", "parked", "held")), inbox.c.due_at <= now),
         sa.and_(inbox.c.state == "claimed", inbox.c.lease_until <= now),
     )
-    first_of_lane = ~sa.exists().where(
-        earlier.c.lane == inbox.c.lane, earlier.c.id < inbox.c.id, earlier.c.state.in_(OPEN)
-    )
-    return sa.and_(free, first_of_lane)
+    return sa.and_(free, _first_of_lane(now))
 
 
 async def oldest_due_kind(tx: AsyncConnection, *, now: datetime, not_kinds: Sequence[str] = ()) -> str | None:
@@ -154,6 +171,8 @@ async def claim(
     if only_ids is not None:
         query = query.where(inbox.c.id.in_(list(only_ids)))
     if tx.dialect.name == "postgresql":
+        # One claim at a time: two that run side by side could each take a row of the same lane.
+        await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIM_LOCK)))
         query = query.with_for_update(skip_locked=True, of=inbox)
     ids = list((await tx.execute(query)).scalars())
     if not ids:
@@ -166,6 +185,7 @@ async def claim(
             lease_owner=owner,
             lease_until=now + timedelta(seconds=lease_s),
             attempts=inbox.c.attempts + 1,
+            nudged_at=None,
         )
     )
     return await load(tx, ids)
@@ -191,12 +211,20 @@ async def renew(tx: AsyncConnection, ids: Sequence[int], *, owner: str, until: d
     return result.rowcount
 
 
-async def assert_held_by(tx: AsyncConnection, event_id: int, owner: str) -> None:
-    """Raise LeaseLostError unless this worker still holds the row (asked before every outward write)."""
+async def assert_held_by(
+    tx: AsyncConnection, event_id: int, owner: str, *, now: datetime | None = None
+) -> None:
+    """Raise LeaseLostError unless this worker still holds the row (asked before every outward write).
+
+    With `now` a lease that has run out counts as lost even if nobody has taken the row over yet. Until this
+    transaction ends nobody can.
+    """
     query = sa.select(inbox.c.id).where(
         inbox.c.id == event_id, inbox.c.lease_owner == owner, inbox.c.state == "claimed"
     )
-    if (await tx.execute(query)).first() is None:
+    if now is not None:
+        query = query.where(inbox.c.lease_until > now)
+    if (await tx.execute(query.with_for_update())).first() is None:
         raise LeaseLostError(f"event {event_id} is no longer held by this worker")
 
 
@@ -217,7 +245,10 @@ async def settle(
     due_at: datetime | None = None,
     deal_id: str | None = None,
 ) -> None:
-    """End or put back a claimed row. `due_at` goes with parked and held. Raises LeaseLostError."""
+    """End or put back a claimed row. `due_at` goes with parked and held. Raises LeaseLostError.
+
+    A row is held only until now when its deal changed while it was being handled: what it was judged by is old.
+    """
     values: dict[str, Any] = {
         "state": state,
         "reason": reason,
@@ -227,7 +258,12 @@ async def settle(
     }
     if outcome is not None:
         values["outcome"] = dict(outcome)
-    if due_at is not None:
+    if due_at is not None and state == "held":
+        values["due_at"] = sa.case(
+            (inbox.c.nudged_at.is_not(None), sa.bindparam("due_now", now, UtcTime)),
+            else_=sa.bindparam("due_later", due_at, UtcTime),
+        )
+    elif due_at is not None:
         values["due_at"] = due_at
     if deal_id is not None:
         values["deal_id"] = deal_id
@@ -241,13 +277,15 @@ async def settle(
 
 
 async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) -> int:
-    """The deal changed: look at its held rows again now. Returns how many."""
+    """The deal changed: look at its held rows again now, also at those that are about to be held. How many."""
     if not deal_ids:
         return 0
+    # One statement: a row that is settled as held at this very moment is seen in its newest state.
     result = await tx.execute(
         sa.update(inbox)
-        .where(inbox.c.deal_id.in_(list(deal_ids)), inbox.c.state == "held", inbox.c.due_at > now)
-        .values(due_at=now)
+        .where(inbox.c.deal_id.in_(list(deal_ids)))
+        .where(sa.or_(inbox.c.state == "claimed", sa.and_(inbox.c.state == "held", inbox.c.due_at > now)))
+        .values(due_at=sa.case((inbox.c.state == "held", now), else_=inbox.c.due_at), nudged_at=now)
     )
     return result.rowcount
 
@@ -269,11 +307,14 @@ async def lease_owners(tx: AsyncConnection) -> list[str]:
     return [owner for owner in (await tx.execute(query)).scalars() if owner]
 
 
-async def next_due(tx: AsyncConnection) -> datetime | None:
-    """When the next open row falls due (or its lease ends); None when nothing is open."""
+async def next_due(tx: AsyncConnection, *, not_kinds: Sequence[str] = ()) -> datetime | None:
+    """When the next row can be claimed (falls due, or its lease ends); None when nothing is open.
+
+    A row that waits behind another of its lane does not count: it cannot be claimed before that one has ended.
+    """
     query = sa.select(
         sa.func.min(sa.case((inbox.c.state == "claimed", inbox.c.lease_until), else_=inbox.c.due_at))
-    ).where(inbox.c.state.in_(OPEN))
+    ).where(inbox.c.state.in_(OPEN), inbox.c.kind.not_in(list(not_kinds)), _first_of_lane())
     value = (await tx.execute(query)).scalar_one_or_none()
     return UtcTime().process_result_value(value, tx.dialect) if value else None
 

@@ -39,7 +39,8 @@ class MirrorRow:
 async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime) -> set[tuple[str, str]]:
     """Store records; returns (type, id) of those whose content really changed (echoes do not count)."""
     changed: set[tuple[str, str]] = set()
-    for row in rows:
+    # Always in the same order, so that two sweeps never wait for each other crosswise.
+    for row in sorted(rows, key=lambda r: (r.object_type, r.object_id)):
         digest = _digest(row)
         known = (
             await tx.execute(
@@ -65,11 +66,11 @@ async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime)
 
 
 async def mark_archived(tx: AsyncConnection, object_type: str, ids: Sequence[str], *, now: datetime) -> None:
-    """HubSpot does not show these records any more."""
+    """HubSpot does not show these records any more; one that comes back counts as changed."""
     await tx.execute(
         sa.update(records)
         .where(records.c.object_type == object_type, records.c.object_id.in_(list(ids)))
-        .values(archived=True, synced_at=now)
+        .values(archived=True, digest="", synced_at=now)
     )
 
 
@@ -91,7 +92,7 @@ async def keep_links(
 ) -> set[str]:
     """Replace the associations of these records: from id -> to id -> labels. Returns the from ids that changed."""
     changed: set[str] = set()
-    for from_id, targets in links.items():
+    for from_id, targets in sorted(links.items()):
         here = sa.and_(
             associations.c.from_type == from_type,
             associations.c.from_id == from_id,
@@ -104,10 +105,13 @@ async def keep_links(
             continue
         changed.add(from_id)
         await tx.execute(sa.delete(associations).where(here))
-        for to_id, labels in wanted.items():
+        for to_id, labels in sorted(wanted.items()):
+            statement = upsert(tx, associations).values(
+                from_type=from_type, from_id=from_id, to_type=to_type, to_id=to_id, labels=labels
+            )
             await tx.execute(
-                sa.insert(associations).values(
-                    from_type=from_type, from_id=from_id, to_type=to_type, to_id=to_id, labels=labels
+                statement.on_conflict_do_update(
+                    index_elements=["from_type", "from_id", "to_type", "to_id"], set_={"labels": labels}
                 )
             )
     return changed

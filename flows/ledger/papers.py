@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flows.ledger.database import upsert
 from flows.ledger.tables import papers
 
 
@@ -41,25 +42,23 @@ async def freeze(
     same = sa.select(papers).where(
         papers.c.deal_id == deal_id, papers.c.kind == kind, papers.c.source_sha256 == source_sha256
     )
-    row = (await tx.execute(same)).first()
-    if row is None:
+    while (row := (await tx.execute(same)).first()) is None:
         newest = sa.select(sa.func.coalesce(sa.func.max(papers.c.version), 0)).where(
             papers.c.deal_id == deal_id, papers.c.kind == kind
         )
         version = int((await tx.execute(newest)).scalar_one()) + 1
-        await tx.execute(
-            sa.insert(papers).values(
-                deal_id=deal_id,
-                kind=kind,
-                version=version,
-                source_sha256=source_sha256,
-                sha256=sha256,
-                title=title,
-                content=content,
-                created_at=now,
-            )
+        statement = upsert(tx, papers).values(
+            deal_id=deal_id,
+            kind=kind,
+            version=version,
+            source_sha256=source_sha256,
+            sha256=sha256,
+            title=title,
+            content=content,
+            created_at=now,
         )
-        row = (await tx.execute(same)).one()
+        # Nothing is kept when another transaction took this version or kept these sources: look again.
+        await tx.execute(statement.on_conflict_do_nothing())
     return _paper(row)
 
 

@@ -77,6 +77,7 @@ inbox = sa.Table(
     _column("reason", sa.Text, nullable=True),
     _column("outcome", sa.JSON, nullable=True),
     _column("finished_at", UtcTime, nullable=True),
+    _column("nudged_at", UtcTime, nullable=True),  # its deal changed since it was claimed
     sa.UniqueConstraint("source", "event_key"),
     sa.Index(None, "state", "due_at"),
     sa.Index(None, "lane", "id"),
@@ -101,6 +102,8 @@ effects = sa.Table(
     _column("created_at", UtcTime),
     _column("tried_at", UtcTime, nullable=True),
     _column("settled_at", UtcTime, nullable=True),
+    _column("resends", sa.Integer, server_default="0"),  # tries made although an earlier one was in doubt
+    _column("look_at", UtcTime, nullable=True),  # an empty look before this moment proves nothing
     sa.Index(None, "deal_id"),
     sa.Index(None, "state"),
 )
