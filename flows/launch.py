@@ -122,17 +122,25 @@ class Parts:
         raise LaunchError(f"{part.name} did not answer within {timeout_s:.0f} s:\n{tail(part.log)}")
 
     def stop(self) -> None:
-        """Ask all to stop, the last started first; whoever does not within ten seconds is killed."""
-        for part in reversed(self.started):
+        """Ask all to stop, the last started first; whoever does not within ten seconds is killed.
+
+        The first (Prefect's server) is asked last, so that the others can still report to it.
+        """
+        self._end(self.started[1:])
+        self._end(self.started[:1])
+        self.started.clear()
+
+    def _end(self, parts: list[Part]) -> None:
+        for part in reversed(parts):
             if part.process.poll() is None:
                 part.process.send_signal(signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    part.process.wait(10)
-        for part in self.started:
+        until = time.monotonic() + 10
+        for part in reversed(parts):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                part.process.wait(max(0.1, until - time.monotonic()))
             if part.process.poll() is None:
                 part.process.kill()
                 part.process.wait(10)
-        self.started.clear()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,173 @@
+"""An inbound lead becomes a signed, won deal: real processes, real HTTP, a real Prefect server."""
+
+import re
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+Stack = Any  # the class of conftest.py, which cannot be imported by name
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:
+    """The whole path, on both databases: one contract, the signed PDF filed, the deal won, all of it to be seen."""
+    stack.database_url = empty_url
+    stack.start()
+    assert stack.lead().status_code == 202
+    stack.bring_to_closing()
+    stack.until_won()
+    stack.until_quiet()
+    stack.assert_done_once()
+
+    runs = stack.prefect.runs(f"deal:{stack.deal_id}")
+    named = {r["name"] for r in runs}
+    flows = ("intake-leads", "sync-deals", "generate-proposal", "send-contract", "advance-on-signature")
+    assert named >= {f"{flow} deal-{stack.deal_id}" for flow in flows}
+    assert {r["state_type"] for r in runs} == {"COMPLETED"}
+    assert all(r["deployment_id"] and {"dealflow", r["name"].split()[0]} <= set(r["tags"]) for r in runs)
+    assert all(set(r["parameters"]) == {"event_ids"} for r in runs)  # ids only
+
+    artifacts = stack.prefect.post(
+        "/artifacts/filter", {"artifacts": {"key": {"any_": [f"deal-{stack.deal_id}"]}}, "limit": 50}
+    )
+    texts = "\n".join(a["data"] for a in artifacts)
+    assert f"/record/0-3/{stack.deal_id}" in texts
+    assert stack.requests()[0]["signature_request_id"] in texts
+    assert "| What was done | Record | Why |" in texts
+    assert "exit criterion met" in texts
+    assert not re.search(r"ada|byron|engines\.example|24000", texts, re.IGNORECASE)  # no personal data
+
+
+def test_the_same_lead_twice_makes_one_deal(stack: Stack) -> None:
+    """A web form that is sent again, and a second inquiry of the same buyer, join the open deal."""
+    stack.start()
+    first, again = stack.lead(), stack.lead()
+    assert first.json()["lead"] == again.json()["lead"]
+    assert stack.lead(message="And one more question.").status_code == 202
+    stack.until("the second inquiry is noted", lambda: len(stack.records("notes")) == 1)
+    stack.until_quiet()
+    assert (
+        len(stack.records("deals")) == len(stack.records("contacts")) == len(stack.records("companies")) == 1
+    )
+
+
+def test_kill_9_after_the_vendor_took_the_contract(stack: Stack) -> None:
+    """The worker dies between "sent" and "noted": after a restart there is one contract, and the deal is won."""
+    stack.start()
+    stack.lead()
+    fault = {"kind": "timeout_after", "path": "/v3/signature_request/send", "delay_s": 60, "times": 1}
+    assert stack.sign.post("/_sandbox/faults", json=fault).status_code == 201
+    stack.sign.put("/_sandbox/robots", json=[])
+    stack.bring_to_closing()
+    stack.until("the vendor has the contract", stack.requests)
+    stack.kill_worker()
+    stack.sign.put("/_sandbox/robots", json=[{"email": ".*", "does": "sign", "after_s": 0.5}])
+    stack.start_worker()
+    stack.until_won()
+    stack.until_quiet()
+    stack.assert_done_once()
+    crashed = [r for r in stack.prefect.runs(f"deal:{stack.deal_id}") if r["state_type"] == "CRASHED"]
+    assert len(crashed) == 1  # the dead worker's run is shown as what it is
+
+
+def test_kill_9_before_the_vendor_took_the_contract(stack: Stack) -> None:
+    """The worker dies before the request arrives: after looking at the vendor it is sent, under the same token."""
+    stack.start()
+    stack.lead()
+    fault = {"kind": "timeout_before", "path": "/v3/signature_request/send", "delay_s": 60, "times": 1}
+    assert stack.sign.post("/_sandbox/faults", json=fault).status_code == 201
+    stack.bring_to_closing()
+    stack.until(
+        "the contract is on its way",
+        lambda: any(f["hits"] for f in stack.sign.get("/_sandbox/faults").json()),
+    )
+    stack.kill_worker()
+    assert stack.requests() == []
+    stack.start_worker()
+    stack.until_won()
+    stack.until_quiet()
+    stack.assert_done_once()
+
+
+def test_prefect_server_away(stack: Stack) -> None:
+    """While Prefect is away deliveries are stored and /healthz says so; when it is back they are handled."""
+    stack.start()
+    stack.prefect.stop()
+    try:
+        assert stack.lead().status_code == 202
+        away = stack.until("the worker says so", lambda: _away(stack))
+        assert away["ok"] is False and away["prefect"] == "away"
+    finally:
+        stack.prefect.start()
+    stack.until("the lead is a deal", lambda: stack.records("deals"))
+    stack.until("all is well again", lambda: stack.health()["ok"])
+
+
+def _away(stack: Stack) -> dict[str, object] | None:
+    health = stack.health()
+    return health if health.get("prefect") == "away" else None
+
+
+def test_a_paused_deployment_holds_its_events(stack: Stack) -> None:
+    """Pausing in the Prefect UI is honoured: the event waits in the inbox and goes on when resumed."""
+    stack.start()
+    deployment = stack.prefect.get("/deployments/name/intake-leads/intake-leads")
+    stack.prefect.post(f"/deployments/{deployment['id']}/pause_deployment", {})
+    try:
+        stack.until("the worker has seen it", lambda: _waits(stack), 30)
+        assert stack.records("deals") == []
+    finally:
+        stack.prefect.post(f"/deployments/{deployment['id']}/resume_deployment", {})
+    stack.until("the lead is a deal", lambda: stack.records("deals"))
+
+
+def _waits(stack: Stack) -> bool:
+    """A lead that stays due for longer than any handling takes."""
+    time.sleep(6)  # the worker reads deployments every five seconds
+    assert stack.lead().status_code == 202
+    time.sleep(3)
+    return bool(stack.health()["inbox"].get("due") == 1)
+
+
+def test_run_from_the_ui_is_taken_up(stack: Stack) -> None:
+    """A run that an operator or the schedule created is executed by the worker, warm."""
+    stack.start()
+    deployment = stack.prefect.get("/deployments/name/sync-deals/sync-deals")
+    run = stack.prefect.post(
+        f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"full": True}}
+    )
+
+    def ended() -> bool:
+        return bool(stack.prefect.get(f"/flow_runs/{run['id']}")["state_type"] == "COMPLETED")
+
+    stack.until("the run has ended", ended)
+
+
+def test_a_burst_of_leads_is_one_run(stack: Stack) -> None:
+    """Many waiting events share a run, one task each, and all become deals."""
+    stack.start(DEALFLOW_GATEWAY_HOST="127.0.0.1")
+    stack.kill_worker()
+    for number in range(40):
+        answer = stack.lead(email=f"buyer{number}@firm{number}.example", company=f"Firm {number}")
+        assert answer.status_code == 202
+    stack.start_worker()
+    stack.until("all are deals", lambda: len(stack.records("deals")) == 40)
+    stack.until_quiet()
+    batches = [r for r in stack.prefect.runs("batch") if r["name"].startswith("intake-leads 40 events")]
+    assert len(batches) == 1
+    tasks = stack.until("all tasks are recorded", lambda: _tasks(stack, batches[0]["id"], 40), 30)
+    assert {t["state_type"] for t in tasks} == {"COMPLETED"} and not any(t["tags"] for t in tasks)
+    calls = httpx.get(f"{stack.hubspot.base_url}/_sandbox/requests", params={"limit": 1}, trust_env=False)
+    creates = {k: n for k, n in calls.json()["counts"].items() if "upsert" in k}
+    assert sum(creates.values()) == 3, creates  # one each for companies, contacts, deals
+
+
+def _tasks(stack: Stack, run_id: str, wanted: int) -> list[dict[str, object]] | None:
+    found: list[dict[str, object]] = stack.prefect.post(
+        "/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 200}
+    )
+    return found if len(found) == wanted and all(t["state_type"] == "COMPLETED" for t in found) else None
