@@ -82,7 +82,8 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         s,
         writer,
         deal_id=file.id,
-        cause=f"proposal:{paper.version}",
+        # By event: content that goes back to an earlier version must point the deal back at it.
+        cause=f"proposal:{paper.version}:{event.id}",
         properties={"dealflow_proposal_sha256": paper.sha256, "dealflow_proposal_file_id": file_id},
     )
     why = f"{len(file.line_items)} line item(s), made from {paper.source_sha256[:12]}"

@@ -20,10 +20,10 @@ from prefect.client.schemas.objects import State
 from connectors.dropbox_sign.sending import SendRequest
 from connectors.dropbox_sign.sending import Signer as VendorSigner
 from connectors.errors import RejectedError
-from flows.deals import DealFile, fresh_deal, price_deal, read_deals, template_facts
+from flows.deals import DealFile, fresh_deal, price_deal, read_deal, read_deals, template_facts
 from flows.documents import Document, DocumentError, SigningPerson, render
 from flows.filing import set_deal, write_note, writer_for
-from flows.ledger import contracts, inbox, papers
+from flows.ledger import contracts, effects, inbox, papers
 from flows.ledger.contracts import Contract
 from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
@@ -60,10 +60,10 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     async with s.ledger.read() as tx:
         contract = await contracts.latest(tx, deal_id)
     if contract is not None and contract.state == "sending":
-        return await _send(event, contract, (), s)
-    if contract is not None and (
-        contract.state in ("open", "completed") or contract.created_at >= event.received_at
-    ):
+        return await _send(event, contract, (), s, resumed=True)
+    if contract is not None and contract.state == "open" and not await _told(contract, s):
+        return await _send(event, contract, (), s, resumed=True)
+    if contract is not None and not _may_be_followed(contract, event):
         return ignored(f"contract revision {contract.revision} exists already ({contract.state})")
     file = await fresh_deal(s, deal_id, files)
     if file is None:
@@ -71,15 +71,36 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     stage = s.process.stage_for("send_contract")
     if stage is None or file.stage != stage.key:
         return ignored("superseded: the deal has left the stage")
-    prepared = await _prepare_contract(event, file, stage.key, s)
+    prepared = await _prepare_contract(event, file, stage.key, contract, s)
     if isinstance(prepared, Outcome):
         return prepared
     contract, verdicts = prepared
     return await _send(event, contract, verdicts, s)
 
 
+class _WithdrawnError(RejectedError):
+    """We refuse ourselves: the deal left the stage before the contract surely went out."""
+
+
+def _may_be_followed(contract: Contract, event: Event) -> bool:
+    """Whether this event may open a revision after that one.
+
+    A refused text may be mended for the event that asked for it; any other end needs a newer event.
+    """
+    if contract.state in ("open", "completed"):
+        return False
+    return contract.state == "refused" or contract.created_at < event.received_at
+
+
+async def _told(contract: Contract, s: Services) -> bool:
+    """Whether the deal knows of the contract: we may have died or stumbled between sending and telling."""
+    async with s.ledger.read() as tx:
+        effect = await effects.by_key(tx, f"deal:{contract.deal_id}:{_cause(contract)}")
+    return effect is not None and effect.state == "done"
+
+
 async def _prepare_contract(
-    event: Event, file: DealFile, stage: str, s: Services
+    event: Event, file: DealFile, stage: str, before: Contract | None, s: Services
 ) -> Outcome | tuple[Contract, tuple[Verdict, ...]]:
     """Gate, signers, text: all must stand before anything is written down."""
     async with s.ledger.read() as tx:
@@ -106,6 +127,8 @@ async def _prepare_contract(
             content=document.pdf,
             now=s.clock(),
         )
+        if before is not None and _same_as_refused(before, paper, chosen):
+            return _refused(before, before.reason or "no reason given")
         contract = await contracts.begin(
             tx,
             deal_id=file.id,
@@ -118,14 +141,39 @@ async def _prepare_contract(
     return contract, verdicts
 
 
-async def _send(event: Event, contract: Contract, verdicts: Sequence[Verdict], s: Services) -> Outcome:
-    """The one outward step that must never happen twice; then tell the deal."""
+def _same_as_refused(before: Contract, paper: Paper, chosen: Sequence[Signer]) -> bool:
+    """Nothing was mended since the vendor refused it: asking again would only be refused again."""
+    signers = [asdict(signer) for signer in chosen]
+    return before.state == "refused" and before.paper_id == paper.id and list(before.signers) == signers
+
+
+def _refused(contract: Contract, reason: str) -> Outcome:
+    reasons = (
+        f"Dropbox Sign refused the contract: {reason}; it goes out once the deal or a signer is mended",
+    )
+    return Outcome("held", "contract refused", deal_id=contract.deal_id, reasons=reasons)
+
+
+async def _still_wanted(contract: Contract, s: Services) -> None:
+    """Asked before a send is repeated: time has passed since the gate. Raises _WithdrawnError."""
+    file = await read_deal(s, contract.deal_id)
+    stage = s.process.stage_for("send_contract")
+    if file is None or stage is None or file.stage != stage.key:
+        raise _WithdrawnError("dropbox_sign", "send", detail="the deal has left the stage")
+
+
+async def _send(
+    event: Event, contract: Contract, verdicts: Sequence[Verdict], s: Services, *, resumed: bool = False
+) -> Outcome:
+    """The one outward step that must never happen twice; then tell the deal. `resumed`: begun by an earlier try."""
     async with s.ledger.read() as tx:
         paper = await papers.by_id(tx, contract.paper_id)
     writer = writer_for(s, event)
     request = _request(s, contract, paper)
 
     async def attempt(_token: str) -> Result:
+        if resumed:
+            await _still_wanted(contract, s)
         await s.sign_pace.wait(("standard", "high"))
         sent = await writing(lambda: asyncio.to_thread(s.sender.send, request))
         return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
@@ -147,13 +195,17 @@ async def _send(event: Event, contract: Contract, verdicts: Sequence[Verdict], s
                 again=1 if s.settings.contract_resend == "once" else 0,
             ),
         )
+    except _WithdrawnError:
+        why = "superseded: the deal has left the stage before the contract was sent"
+        async with s.ledger.write() as tx:
+            await contracts.end(tx, contract.id, state="canceled", now=s.clock(), reason=why)
+        return ignored(why)
     except RejectedError as refusal:
         if refusal.applied == "maybe":  # a 409: an identical request, perhaps our own, is being processed
             raise
         async with s.ledger.write() as tx:
             await contracts.end(tx, contract.id, state="refused", now=s.clock(), reason=str(refusal))
-        reasons = (f"Dropbox Sign refused the contract: {refusal}",)
-        return Outcome("held", "contract refused", deal_id=contract.deal_id, reasons=reasons)
+        return _refused(contract, str(refusal))
     request_id = str(result["request_id"])
     async with s.ledger.write() as tx:
         await contracts.sent(tx, contract.id, request_id=request_id, now=s.clock())
@@ -249,8 +301,7 @@ def _request(s: Services, contract: Contract, paper: Paper) -> SendRequest:
 
 
 async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: str) -> None:
-    writer = writer_for(s, event)
-    cause = f"contract:{contract.revision}"
+    writer, cause = writer_for(s, event), _cause(contract)
     await write_note(
         s,
         writer,
@@ -269,6 +320,11 @@ async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: 
             "dealflow_contract_status": "sent",
         },
     )
+
+
+def _cause(contract: Contract) -> str:
+    """Under which the deal is told of this revision. Stored in effect keys: never change it."""
+    return f"contract:{contract.revision}"
 
 
 def _outcome(

@@ -24,7 +24,7 @@ from config.settings import Settings, load_settings
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.hubspot.portal import Portal
 from flows import services
-from flows.ledger import inbox, papers
+from flows.ledger import inbox, papers, tables
 from flows.ledger.inbox import Event, NewEvent
 from flows.provision import plan
 from flows.rules.outcome import Outcome
@@ -276,7 +276,9 @@ class Desk:
         assert len(done.new) == 1, "the key is known already"
         return done.new[0]
 
-    async def claim(self, ids: Sequence[int] | None = None, kinds: Sequence[str] | None = None) -> list[Event]:
+    async def claim(
+        self, ids: Sequence[int] | None = None, kinds: Sequence[str] | None = None
+    ) -> list[Event]:
         """Take what is due under a lease."""
         async with self.s.ledger.write() as tx:
             return await inbox.claim(
@@ -305,7 +307,7 @@ class Desk:
         """Claim these rows (whenever they are due) and work them; the last one's end."""
         async with self.s.ledger.write() as tx:
             await tx.execute(
-                inbox.inbox.update().where(inbox.inbox.c.id.in_(ids)).values(due_at=self.s.clock())
+                tables.inbox.update().where(tables.inbox.c.id.in_(ids)).values(due_at=self.s.clock())
             )
         events = await self.claim(ids)
         assert [e.id for e in events] == sorted(ids), "rows are not free to claim"
@@ -450,9 +452,7 @@ class Sales:
     async def opened(self, request_id: str) -> None:
         """Wait until a signature request has been processed and is out for signature."""
         for _ in range(200):
-            found = next(
-                r for r in self.world.requests() if r["signature_request_id"] == request_id
-            )
+            found = next(r for r in self.world.requests() if r["signature_request_id"] == request_id)
             if found["phase"] != "processing":
                 return
             await asyncio.sleep(0.02)
