@@ -27,6 +27,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from connectors.errors import ConnectorError
 from flows import services
 from flows.dispatch import (
     FLOWS,
@@ -87,6 +88,7 @@ class Worker:
             self._ledger_id = await presence.ledger_id(tx, now=self._s.clock())
         await self._take_over_from_the_dead()
         await watch_from_now(self._s)
+        await self._warm_up()
         helpers = [
             asyncio.create_task(job)
             for job in (self._heartbeat(), self._renew_leases(), self._follow_schedule())
@@ -265,6 +267,13 @@ class Worker:
         )
         async with self._s.ledger.write() as tx:
             await presence.report(tx, worker)
+
+    async def _warm_up(self) -> None:
+        """What the first event would otherwise wait for. Trouble here stops nothing: the event will meet it."""
+        try:
+            await self._s.portal()
+        except (ConnectorError, SetupError) as problem:
+            log.warning("hubspot not ready: %s", problem)
 
     async def _heartbeat(self) -> None:
         while True:

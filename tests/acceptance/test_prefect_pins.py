@@ -1,0 +1,100 @@
+"""The ways of using Prefect that our speed rests on, pinned: an upgrade that breaks one must fail here."""
+
+import inspect
+import json
+import subprocess
+import sys
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import get_run_context
+from prefect.flow_engine import run_flow_async
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.dispatch import FLOWS, claim_run, deployment_name, execute, load_flow, start_run
+from flows.launch import PREFECT_BATCHED, PREFECT_QUIET
+from flows.runs import _handle_event
+
+
+@pytest.mark.parametrize("module", FLOWS)
+def test_flows_are_async(module: str) -> None:
+    """A sync flow costs a second more: its heartbeat thread is joined at the end."""
+    found = load_flow(module)
+    assert inspect.iscoroutinefunction(found.fn) and found.isasync
+    assert found.persist_result is False  # no pickles of customer data on disk
+    assert found.name == module.replace("_", "-")
+    allowed = {"event_ids", "deal_ids", "full"}
+    assert set(inspect.signature(found.fn).parameters) <= allowed  # ids only
+
+
+def test_the_task_is_untagged_and_never_retried_by_prefect() -> None:
+    """A tag costs a round trip a task; retries and caches of Prefect's play no part in safety."""
+    assert not _handle_event.tags
+    assert _handle_event.retries == 0
+    assert _handle_event.cache_policy == NO_CACHE
+    assert _handle_event.persist_result is False
+
+
+def test_the_server_settings_exist() -> None:
+    """Prefect ignores settings that it does not know: a renamed one would silently bring the stalls back."""
+    code = (
+        "import json; from prefect.settings import get_current_settings as g; s = g();"
+        "print(json.dumps([s.server.services.task_run_recorder.batch_size,"
+        "s.server.services.task_run_recorder.read_batch_size, s.server.services.event_persister.batch_size,"
+        "s.server.services.event_persister.read_batch_size, s.server.analytics_enabled, s.server.ephemeral.enabled]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **PREFECT_QUIET, **PREFECT_BATCHED},
+    )
+    assert json.loads(done.stdout) == [200, 200, 500, 200, False, False]
+
+
+@pytest.mark.slow
+async def test_a_run_is_linked_to_its_deployment_and_executed_here(prefect_server: Any) -> None:
+    """The server's row keeps its deployment, name and tags; the engine starts no suspension observer for it."""
+    threads: dict[str, set[str]] = {}
+
+    @flow(name="sync-deals", persist_result=False)
+    async def inside(event_ids: list[int]) -> str:
+        name = get_run_context().flow_run.name  # type: ignore[union-attr]
+        threads[str(name)] = {t.name for t in threading.enumerate()}
+        assert event_ids == [7]
+        return "done"
+
+    with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name(deployment_name("sync_deals"))
+            wanted = {"tags": ["deal:1"], "parameters": {"event_ids": [7]}}
+            run = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
+            again = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
+            assert again.id == run.id  # creating it twice is creating it once
+            state = await execute(inside, run)
+            row = await client.read_flow_run(run.id)
+            plain = await start_run(client, deployment.id, name="plain", idempotency_key="pin-2", **wanted)
+            await run_flow_async(inside, flow_run=plain, parameters=plain.parameters)
+    assert state.is_completed()
+    assert row.deployment_id == deployment.id and row.name == "ours"
+    assert "deal:1" in row.tags and row.state is not None and row.state.is_completed()
+    extra = threads["plain"] - threads["ours"]
+    assert extra, "Prefect no longer starts an observer: dispatch.execute need not hide the deployment"
+
+
+@pytest.mark.slow
+async def test_a_scheduled_run_is_claimed_once(prefect_server: Any) -> None:
+    """Two workers that see the same scheduled run: one gets it."""
+    with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name(deployment_name("intake_leads"))
+            created = prefect_server.post(f"/deployments/{deployment.id}/create_flow_run", {})
+            run_id = UUID(created["id"])
+            assert await claim_run(client, run_id) is True
+            assert await claim_run(client, run_id) is False
