@@ -16,7 +16,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from connectors.dropbox_sign.records import SignatureRequest
-from connectors.errors import GoneError
+from connectors.errors import GoneError, NotFoundError
 from flows.deals import DealFile, fresh_deal, read_deals
 from flows.filing import deal_key, file_paper, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, papers
@@ -25,6 +25,7 @@ from flows.ledger.inbox import Event
 from flows.retries import reading
 from flows.rules.exit_criteria import judge, unmet
 from flows.rules.outcome import Outcome, Step, ignored
+from flows.rules.sales_process import Stage
 from flows.rules.signing import Mismatch, Promise, RequestFacts, SignatureState, read_signature
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
@@ -32,6 +33,7 @@ from flows.services import Services
 KIND = "signature.event"
 CHECK_KIND = "signature.check"
 _ONE_BY_ONE = 3
+_MOVE_FRESH_S = 5  # HubSpot has no conditional update: the closer the look, the smaller the gap
 _PAGES = 20
 
 
@@ -47,7 +49,7 @@ async def advance_on_signature(
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read back in bulk: requests by id (None: gone), and the deals they belong to."""
+    """What was read back in bulk: requests by id (None: gone; left out: unknown there), and their deals."""
 
     requests: Mapping[str, SignatureRequest | None]
     deals: Mapping[str, DealFile]
@@ -66,7 +68,8 @@ async def prepare(events: Sequence[Event], s: Services) -> Readings:
     ended = {
         contract.deal_id
         for request_id, contract in wanted.items()
-        if read_signature(_facts(request_id, requests[request_id]), _promise(contract)) != "open"
+        if request_id in requests
+        and read_signature(_facts(request_id, requests[request_id]), _promise(contract)) != "open"
     }
     return Readings(requests, await read_deals(s, sorted(ended)))
 
@@ -81,18 +84,17 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
     request_id = str(event.content.get("request_id") or contract.request_id or "")
     if not request_id:
         return ignored("the contract has not been sent yet")
-    if request_id in readings.requests:
-        request = readings.requests[request_id]
-    else:
-        request = (await read_requests(s, {request_id}))[request_id]
+    known = readings.requests if request_id in readings.requests else await read_requests(s, {request_id})
+    request = known.get(request_id)
+    if request is None and contract.request_id not in (None, request_id):
+        return ignored(
+            "a different request, gone or unknown: it says nothing about the contract that was sent"
+        )
+    if request_id not in known:
+        return _held(contract, request_id, "Dropbox Sign knows no such request: look there who removed it")
     verdict = read_signature(_facts(request_id, request), _promise(contract))
     if isinstance(verdict, Mismatch):
-        return Outcome(
-            "held",
-            "not acted on",
-            deal_id=contract.deal_id,
-            reasons=(f"request {request_id}: {verdict.reason}",),
-        )
+        return _held(contract, request_id, verdict.reason)
     contract = await _adopt(contract, request_id, request, s)
     if verdict == "open":
         return Outcome("done", f"read back: still open ({_tally(request)})", deal_id=contract.deal_id)
@@ -104,8 +106,16 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
     return await _end(event, contract, verdict, file, request, s)
 
 
+def _held(contract: Contract, request_id: str, reason: str) -> Outcome:
+    reasons = (f"request {request_id}: {reason}",)
+    return Outcome("held", "not acted on", deal_id=contract.deal_id, reasons=reasons)
+
+
 async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureRequest | None]:
-    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred."""
+    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred.
+
+    An id that the vendor does not know is left out: one made-up event must not fail a whole batch.
+    """
     found: dict[str, SignatureRequest | None] = {}
     if len(ids) > _ONE_BY_ONE:
         for number in range(1, _PAGES + 1):
@@ -120,6 +130,8 @@ async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureReques
             )
         except GoneError:
             found[request_id] = None
+        except NotFoundError:
+            continue
     return found
 
 
@@ -187,7 +199,9 @@ async def _complete(
     """Everybody signed: move the deal, then fetch and file the signed PDF (it is made a little later)."""
     won = s.process.signature_outcomes.completed.move_to
     assert won is not None
-    facts = file.facts(signature="completed")
+    async with s.ledger.read() as tx:
+        on_file = await papers.kinds_on_file(tx, [file.id])
+    facts = file.facts(documents=on_file.get(file.id, ()), signature="completed")
     stage = s.process.stage_for("send_contract")
     missing = unmet(judge(stage.exit_criteria, facts)) if stage else ()
     if missing:
@@ -268,13 +282,7 @@ async def _end(
         text=f"Contract revision {contract.revision} was not signed: {ending}.{said}",
     )
     if rule.move_to is None:
-        await set_deal(
-            s,
-            writer,
-            deal_id=file.id,
-            cause=f"{ending}:{contract.revision}",
-            properties={"dealflow_contract_status": ending},
-        )
+        await _tell_status(event, contract, file, ending, s)
     async with s.ledger.write() as tx:
         await contracts.end(tx, contract.id, state=ending, now=s.clock(), reason=reason or None)
     steps.append(Step("wrote a note with the reason", f"note {note_id}", f"the request was {ending}"))
@@ -288,17 +296,18 @@ async def _end(
 
 
 async def _move(
-    event: Event, contract: Contract, file: DealFile, target: str, ending: str, s: Services
+    event: Event, contract: Contract, file: DealFile, target: str, ending: SignatureState, s: Services
 ) -> Step:
-    """Move the deal's stage once for this ending; never out of a closed stage that somebody chose."""
+    """Move the deal's stage once for this ending; a deal that somebody moved meanwhile is left alone."""
     portal = await s.portal()
-    label = s.process.stage(target).label
-    here = s.process.stage(file.stage) if file.stage else None
-    if here is not None and here.key == target:
-        return Step(f"deal stands in {label}", f"deal {file.id}", "nothing to move")
-    if here is None or here.closed is not None:
+    label, deal = s.process.stage(target).label, f"deal {file.id}"
+    stage_id, here = await _stands_in(file, s)
+    if here is None or here.key == target or not _may_leave(here, ending, s):
+        await _tell_status(event, contract, file, ending, s)
+        if here is not None and here.key == target:
+            return Step(f"deal stands in {label}", deal, "nothing to move")
         where = here.label if here else "a stage outside the process"
-        return Step(f"left the deal in {where}", f"deal {file.id}", "a person put it there")
+        return Step(f"left the deal in {where}", deal, "a person put it there")
     properties = {
         "dealstage": portal.stage_ids[target],
         "dealflow_contract_status": ending,
@@ -311,11 +320,42 @@ async def _move(
         deal_id=file.id,
         cause=f"{ending}:{contract.revision}:stage",
         properties=properties,
-        before={"dealstage": file.deal.properties.get("dealstage") or ""},
+        before={"dealstage": stage_id},
     )
     if result.get("superseded"):
-        return Step("left the stage alone", f"deal {file.id}", "somebody moved the deal meanwhile")
-    return Step(f"moved the deal to {label}", f"deal {file.id}", f"contract {ending}")
+        return Step("left the stage alone", deal, "somebody moved the deal meanwhile")
+    return Step(f"moved the deal to {label}", deal, f"contract {ending}")
+
+
+async def _stands_in(file: DealFile, s: Services) -> tuple[str, Stage | None]:
+    """The deal's stage (HubSpot's id and ours), asked again when it was read with a batch a while ago."""
+    properties: Mapping[str, str | None] = file.deal.properties
+    if (s.clock() - file.read_at).total_seconds() > _MOVE_FRESH_S:
+        properties = (
+            await reading(lambda: s.hubspot.read("deals", file.id, properties=("dealstage", "pipeline")))
+        ).properties
+    portal, stage_id = await s.portal(), properties.get("dealstage") or ""
+    key = portal.stage_key(stage_id) if properties.get("pipeline") == portal.pipeline_id else None
+    return stage_id, s.process.stage(key) if key else None
+
+
+def _may_leave(here: Stage, ending: SignatureState, s: Services) -> bool:
+    """A signed contract wins an open deal wherever it stands; any other end moves it only from where it was sent."""
+    if here.closed is not None:
+        return False
+    sent_from = s.process.stage_for("send_contract")
+    return ending == "completed" or sent_from is None or here.key == sent_from.key
+
+
+async def _tell_status(event: Event, contract: Contract, file: DealFile, ending: str, s: Services) -> None:
+    """The deal says how the contract ended, also where its stage stays."""
+    await set_deal(
+        s,
+        writer_for(s, event),
+        deal_id=file.id,
+        cause=f"{ending}:{contract.revision}",
+        properties={"dealflow_contract_status": ending},
+    )
 
 
 def _hubspot_time(moment: datetime) -> str:
