@@ -1,4 +1,4 @@
-"""A clock that is moved by hand, and shorthands for putting events in and taking them."""
+"""A clock that is moved by hand, a worker at the inbox, and a vendor that answers by script."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from flows.ledger import inbox
+from flows.ledger import effects, inbox
 from flows.ledger.database import Ledger
+from flows.ledger.effects import Effect, Plan, Writer, perform
 from flows.ledger.inbox import Event, NewEvent
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -81,3 +82,67 @@ def desk(ledger: Ledger, clock: Clock) -> Desk:
 def desk_at(clock: Clock) -> Callable[[Ledger], Desk]:
     """A desk on another handle of the database."""
     return lambda ledger: Desk(ledger, clock)
+
+
+class Vendor:
+    """Answers tries by script: what to raise, None for an answer. `has`: what it did; `shows`: whether looks see it."""
+
+    key = "contract:1:1"
+    plan = Plan(looks_s=[60, 180], again=1)
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.script: list[BaseException | None] = []
+        self.commits = True
+        self.shows = True
+        self.has: list[str] = []
+        self.tries = 0
+        self.looks = 0
+
+    async def attempt(self, token: str) -> dict[str, Any]:
+        self.tries += 1
+        known = await self.stored()
+        assert known.state == "intended", "tried before the intent was written down"
+        assert known.token == token
+        problem = self.script.pop(0) if self.script else None
+        if self.commits:
+            self.has.append(token)
+        if problem is not None:
+            raise problem
+        return {"request_id": f"r{len(self.has)}"}
+
+    async def look(self, token: str) -> dict[str, Any] | None:
+        self.looks += 1
+        return {"request_id": "seen"} if self.shows and token in self.has else None
+
+    async def do(self, writer: Writer, plan: Plan = plan, **more: Any) -> Any:
+        """One `perform` with this vendor."""
+        return await perform(
+            writer,
+            key=self.key,
+            kind="send_contract",
+            attempt=self.attempt,
+            look=self.look,
+            plan=plan,
+            **more,
+        )
+
+    async def stored(self) -> Effect:
+        """The effect's row."""
+        async with self.ledger.read() as tx:
+            effect = await effects.by_key(tx, self.key)
+        assert effect is not None, "tried before the intent was written down"
+        return effect
+
+
+@pytest.fixture
+def vendor(ledger: Ledger) -> Vendor:
+    return Vendor(ledger)
+
+
+@pytest.fixture
+async def writer(desk: Desk) -> Writer:
+    """Holds the lease on one event for a year, so that only the tests about leases are about leases."""
+    event_id = await desk.put()
+    await desk.take("a", lease_s=366 * 86_400)
+    return Writer(desk.ledger, "a", event_id, desk.clock)
