@@ -19,7 +19,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
-from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_URL,
@@ -42,6 +42,7 @@ from flows.dispatch import (
 )
 from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event, LeaseLostError
+from flows.prefect_client import client_context
 from flows.retries import ODD_TRIES, park_delay_s
 from flows.services import Services, SetupError
 from flows.sync_deals import watch_from_now
@@ -360,7 +361,7 @@ async def serve(s: Services) -> None:
         temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}),
         SyncClientContext(),
     ):
-        async with AsyncClientContext() as context:
+        async with client_context() as context:
             worker = Worker(s, context.client)
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):

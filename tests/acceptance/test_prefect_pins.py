@@ -8,6 +8,7 @@ import threading
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect import flow
 from prefect.cache_policies import NO_CACHE
@@ -18,6 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.dispatch import FLOWS, claim_run, deployment_name, execute, load_flow, start_run
 from flows.launch import PREFECT_BATCHED, PREFECT_QUIET
+from flows.prefect_client import QuickRetry, client_context
 from flows.runs import _handle_event
 
 
@@ -98,3 +100,28 @@ async def test_a_scheduled_run_is_claimed_once(prefect_server: Any) -> None:
             run_id = UUID(created["id"])
             assert await claim_run(client, run_id) is True
             assert await claim_run(client, run_id) is False
+
+
+async def test_a_busy_server_is_asked_again_at_once() -> None:
+    """A 503 (two writers met in SQLite) costs milliseconds; a server that stays busy is left to Prefect's client."""
+    answers = [503, 503, 201]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.content == b'{"name": "run"}'
+        return httpx.Response(answers.pop(0) if answers else 503)
+
+    transport = QuickRetry(httpx.MockTransport(answer))
+    async with httpx.AsyncClient(transport=transport, base_url="http://prefect.test") as client:
+        assert (await client.post("/", content=b'{"name": "run"}')).status_code == 201
+        assert answers == []
+        assert (await client.post("/", content=b'{"name": "run"}')).status_code == 503
+
+
+@pytest.mark.slow
+async def test_everything_in_the_worker_shares_one_client(prefect_server: Any) -> None:
+    """`get_client()` inside runs gives the worker's own client, with its transport."""
+    with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
+        async with client_context() as context, get_client() as inner:
+            assert inner is context.client
+            assert isinstance(inner._client._transport, QuickRetry)
+            assert (await inner.hello()).status_code == 200

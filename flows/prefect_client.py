@@ -1,0 +1,46 @@
+"""The worker's connection to the Prefect server, quick where Prefect's own client is slow.
+
+A SQLite-backed server answers 503 whenever two writers meet. Prefect's client then sleeps two seconds and more
+(measured; the base cannot be set), during which the worker's lane stands still. The other writer is done within
+milliseconds, so this asks again at once, a few times, before it leaves the matter to Prefect's client.
+"""
+
+import asyncio
+
+import httpx
+from prefect.context import AsyncClientContext
+
+WAITS_S = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+class QuickRetry(httpx.AsyncBaseTransport):
+    """Sends a request again after a 503, at most len(WAITS_S) times; anything else passes through.
+
+    Safe for every call: the server answers 503 only when its transaction was rolled back.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and send again while the server is busy."""
+        for wait_s in WAITS_S:
+            response = await self._inner.handle_async_request(request)
+            if response.status_code != 503:
+                return response
+            await response.aclose()
+            await asyncio.sleep(wait_s)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def client_context() -> AsyncClientContext:
+    """A context whose client everything in this process shares: each run would else build one of its own."""
+    transport = QuickRetry(httpx.AsyncHTTPTransport(retries=3))
+    context = AsyncClientContext(httpx_settings={"transport": transport})
+    # `get_client()` hands the shared client out only to callers with the same settings; they ask with none.
+    context._httpx_settings = None
+    return context
