@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,10 +17,20 @@ _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway
 
 
 class Wire:
-    """Wraps the vendor application. Control calls (`/_sandbox`) are neither logged nor faulted."""
+    """Wraps the vendor application. Control calls (`/_sandbox`) and paths for which `aside` is true (pages for
+    people) are neither logged nor faulted."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, log: RequestLog, faults: Faults) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        clock: Clock,
+        log: RequestLog,
+        faults: Faults,
+        aside: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._app = app
+        self._aside = aside
         self._clock = clock
         self._log = log
         self._faults = faults
@@ -27,7 +38,7 @@ class Wire:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: read the body, log, maybe fault, answer."""
-        if scope["type"] != "http" or scope["path"].startswith(("/_sandbox", "/openapi.json", "/docs")):
+        if scope["type"] != "http" or scope["path"].startswith("/_sandbox") or self._aside(scope["path"]):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()

@@ -17,7 +17,7 @@ from connectors.sandbox.dropbox_sign_server.errors import VendorError, error_bod
 from connectors.sandbox.dropbox_sign_server.events import Events, is_loopback, new_deliveries
 from connectors.sandbox.dropbox_sign_server.files_api import files_router
 from connectors.sandbox.dropbox_sign_server.follow_up_api import follow_up_router
-from connectors.sandbox.dropbox_sign_server.pages import pages_router
+from connectors.sandbox.dropbox_sign_server.pages import is_page, pages_router
 from connectors.sandbox.dropbox_sign_server.requests_api import requests_router
 from connectors.sandbox.dropbox_sign_server.signers import Signers
 from connectors.sandbox.dropbox_sign_server.state import State
@@ -40,7 +40,7 @@ class DropboxSignSandbox:
         self.events = Events(self.state)
         self.engine = Engine(self.state, self.events)
         self.signers = Signers(self.engine)
-        wire = Wire(self._app(), clock=clock, log=self.bench.log, faults=self.bench.faults)
+        wire = Wire(self._app(), clock=clock, log=self.bench.log, faults=self.bench.faults, aside=is_page)
         wire.error_body = error_body
         self.asgi: ASGIApp = wire
         self.reset(seed)

@@ -7,6 +7,7 @@ from connectors.sandbox.control import control_router
 from connectors.sandbox.deliveries import Deliveries
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot_server import (
+    pages,
     routes_account,
     routes_associations,
     routes_batch,
@@ -21,7 +22,7 @@ from connectors.sandbox.hubspot_server import (
 from connectors.sandbox.hubspot_server.errors import status_body
 from connectors.sandbox.hubspot_server.events import retry_delays
 from connectors.sandbox.hubspot_server.portal import Portal, open_portal
-from connectors.sandbox.hubspot_server.web import Edge, Site
+from connectors.sandbox.hubspot_server.web import Edge, Site, is_page
 from connectors.sandbox.requestlog import RequestLog
 from connectors.sandbox.wire import Wire
 from connectors.sandbox.world import Bench
@@ -42,7 +43,11 @@ class HubSpotSandbox:
         self._site = Site(self._fresh())
         _mount(self._site, self)
         wire = Wire(
-            Edge(self._site.app, self._site), clock=clock, log=self.bench.log, faults=self.bench.faults
+            Edge(self._site.app, self._site),
+            clock=clock,
+            log=self.bench.log,
+            faults=self.bench.faults,
+            aside=is_page,
         )
         wire.error_body = status_body
         self.asgi: ASGIApp = wire
@@ -106,6 +111,7 @@ def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
         routes_pipelines,
         routes_files,
         routes_account,
+        pages,
     ):
         part.mount(site)
     site.app.include_router(control_router(sandbox.bench, sandbox.reset))

@@ -1,6 +1,7 @@
 """The HTTP edge: authentication, rate limits and their headers, vendor error bodies, routes by template."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,15 @@ class Site:
             self.operations.append((method, template))
             self.app.router.add_route(template, endpoint, methods=[method], include_in_schema=False)
 
+    def show(self, template: str, handler: Callable[[Call], Awaitable[Response]]) -> None:
+        """Answer GET here with a page for people; not one of the vendor's operations."""
+
+        async def endpoint(request: Request) -> Response:
+            args = {k: str(v) for k, v in request.path_params.items()}
+            return await handler(Call(self.portal, request, "", args, b""))
+
+        self.app.router.add_route(template, endpoint, methods=["GET"], include_in_schema=False)
+
 
 @dataclass(frozen=True)
 class _Named:
@@ -156,7 +166,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate, count, pass on. Control paths and open paths go straight through."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path.startswith(OPEN):
+        if scope["type"] != "http" or path.startswith(OPEN) or is_page(path):
             await self._app(scope, receive, send)
             return
         portal = self._site.portal
@@ -189,6 +199,14 @@ class Edge:
 
 
 OPEN = ("/_sandbox", "/oauth/", "/submissions/v3/integration/submit", "/hubfs/", "/signed-url-redirect/")
+
+
+_PAGE = re.compile(r"/contacts/\d+/(record|files|objects)/")
+
+
+def is_page(path: str) -> bool:
+    """Whether a path leads to a page for people: no token, no limits, not in the request log."""
+    return path == "/" or _PAGE.match(path) is not None
 
 
 def _bearer(scope: Scope) -> str:
