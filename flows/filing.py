@@ -23,7 +23,7 @@ _DEAL_TO_NOTE = "notes"
 
 def writer_for(s: Services, event: Event) -> Writer:
     """Outward writes for this event, by this process."""
-    return Writer(s.ledger, s.owner, event.id, s.clock)
+    return Writer(s.ledger, s.owner, event.id, s.clock, s.new_token)
 
 
 async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:

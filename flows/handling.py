@@ -134,7 +134,7 @@ def _verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]
     """parked with the seconds to wait, or dead."""
     first_s, max_s = s.settings.worker_park_first_s, s.settings.worker_park_max_s
     hint_s = problem.retry_after_s if isinstance(problem, ConnectorError) else None
-    delay_s = park_delay_s(event.attempts, first_s=first_s, max_s=max_s, hint_s=hint_s)
+    delay_s = park_delay_s(event.attempts, first_s=first_s, max_s=max_s, hint_s=hint_s, dice=s.dice)
     if isinstance(problem, (TransientError, StillUnknownError)):
         return "parked", delay_s
     if isinstance(problem, ConnectorError) and problem.applied == "maybe":

@@ -8,7 +8,6 @@ Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes); a Dro
 """
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
@@ -132,7 +131,7 @@ async def _prepare_contract(
         contract = await contracts.begin(
             tx,
             deal_id=file.id,
-            token=secrets.token_hex(16),
+            token=s.new_token(),
             paper_id=paper.id,
             signers=[asdict(signer) for signer in chosen],
             test_mode=s.settings.dropbox_sign_test_mode,

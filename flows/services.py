@@ -1,6 +1,8 @@
 """The only place where clients, ledger, clock and sales process are built; tests step in with `override`."""
 
 import os
+import random
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -64,6 +66,8 @@ class Services:
     clock: Callable[[], datetime]
     owner: str
     http: list[httpx.AsyncClient] = field(default_factory=list)
+    new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
+    dice: random.Random = field(default_factory=random.Random)
     _portal: Portal | None = None
 
     async def portal(self, *, fresh: bool = False) -> Portal:

@@ -95,6 +95,7 @@ class Writer:
     owner: str
     event_id: int
     clock: Callable[[], datetime]
+    new_token: Callable[[], str] = lambda: secrets.token_hex(16)
 
 
 async def perform(
@@ -146,7 +147,7 @@ async def _intend(
             key=key,
             kind=kind,
             deal_id=deal_id,
-            token=token or secrets.token_hex(16),
+            token=token or writer.new_token(),
             state="intended",
             attempts=1,
             event_id=writer.event_id,
