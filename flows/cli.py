@@ -173,10 +173,19 @@ def sandbox(
     seed: int = 0,
     hubspot_webhook_url: str | None = None,
     dropbox_sign_callback_url: str | None = None,
+    frozen_at: float | None = None,
+    shown_url: str | None = None,
 ) -> None:
     """Run the HubSpot and Dropbox Sign stand-ins on loopback ports until SIGTERM.
 
     Prints one JSON line with both addresses when both answer. Port 0 picks a free one.
+
+    Parameters
+    ----------
+    frozen_at
+        Epoch seconds at which time stands still: it moves only by POST /_sandbox/clock/advance.
+    shown_url
+        Address written into links and webhooks instead of the real ones, which change with the ports.
     """
     from connectors.sandbox.serve import SandboxOptions, serve
 
@@ -186,6 +195,8 @@ def sandbox(
         seed=seed,
         hubspot_webhook_url=hubspot_webhook_url,
         dropbox_sign_callback_url=dropbox_sign_callback_url,
+        frozen_at_s=frozen_at,
+        shown_url=shown_url,
     )
     _run(serve(options))
 

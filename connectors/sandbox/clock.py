@@ -1,4 +1,7 @@
-"""Virtual time for the stand-ins: real time plus an offset that tests move forward, and timers on it."""
+"""Virtual time for the stand-ins: real time plus an offset that tests move forward, and timers on it.
+
+A frozen clock leaves real time out: it stands still but for `advance`, so that the same steps give the same times.
+"""
 
 import asyncio
 import heapq
@@ -23,10 +26,14 @@ class _Timer:
 
 
 class Clock:
-    """Seconds since the epoch that only move forward. Timers fire in due order, also when time jumps."""
+    """Seconds since the epoch that only move forward. Timers fire in due order, also when time jumps.
 
-    def __init__(self, start_s: float | None = None) -> None:
+    `frozen_at_s`: time stands there and moves by `advance` alone, and so do the timers.
+    """
+
+    def __init__(self, start_s: float | None = None, *, frozen_at_s: float | None = None) -> None:
         self._offset_s = 0.0 if start_s is None else start_s - time.time()
+        self._still_s = frozen_at_s
         self._timers: list[_Timer] = []
         self._order = itertools.count()
         self._changed = asyncio.Event()
@@ -34,7 +41,7 @@ class Clock:
 
     def now_s(self) -> float:
         """Virtual now, in seconds since the epoch."""
-        return time.time() + self._offset_s
+        return time.time() + self._offset_s if self._still_s is None else self._still_s
 
     def now_ms(self) -> int:
         """Virtual now, in milliseconds since the epoch (HubSpot's unit)."""
@@ -63,10 +70,9 @@ class Clock:
         target_s = self.now_s() + seconds
         fired = 0
         while self._timers and self._timers[0].due_s <= target_s:
-            wait_s = self._timers[0].due_s - self.now_s()
-            self._offset_s += max(0.0, wait_s)
+            self._move_to(self._timers[0].due_s)
             fired += await self._fire_due()
-        self._offset_s += max(0.0, target_s - self.now_s())
+        self._move_to(target_s)
         return fired
 
     def clear(self) -> None:
@@ -75,6 +81,8 @@ class Clock:
 
     async def run(self) -> None:
         """Fire timers as real time passes, until cancelled."""
+        if self._still_s is not None:
+            await asyncio.Event().wait()  # time stands still: only `advance` fires timers
         while True:
             self._changed.clear()
             await self._fire_due()
@@ -83,6 +91,12 @@ class Clock:
                 await asyncio.wait_for(self._changed.wait(), max(0.0, min(wait_s, 3600.0)))
             except TimeoutError:
                 continue
+
+    def _move_to(self, at_s: float) -> None:
+        if self._still_s is not None:
+            self._still_s = max(self._still_s, at_s)
+        else:
+            self._offset_s += max(0.0, at_s - self.now_s())
 
     async def _fire_due(self) -> int:
         fired = 0

@@ -43,6 +43,9 @@ class Delivery:
     url: str
     about: dict[str, object]
     body: str
+    headers: dict[str, str] = field(
+        default_factory=dict
+    )  # of the first try: who carries it himself needs them
     state: str = "pending"
     next_at_ms: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -84,8 +87,8 @@ class Deliveries:
 
     def send(self, kind: str, url: str, build: Build, about: Mapping[str, object]) -> Delivery:
         """Queue a delivery; it leaves at once unless mischief says otherwise."""
-        body, _ = build(0)
-        row = Delivery(next(self._ids), kind, url, dict(about), _readable(body))
+        body, headers = build(0)
+        row = Delivery(next(self._ids), kind, url, dict(about), _readable(body), dict(headers))
         self._rows.append(row)
         self._builds[row.id] = build
         if self._dice.random() < self.mischief.drop:

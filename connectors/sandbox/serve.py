@@ -28,6 +28,8 @@ class SandboxOptions:
     hubspot_client_secret: str = "sandbox-client-secret"  # noqa: S105  # opens nothing but the sandbox
     dropbox_sign_callback_url: str | None = None
     dropbox_sign_api_key: str = "sandbox-api-key"
+    frozen_at_s: float | None = None  # time stands still and moves only by /_sandbox/clock/advance
+    shown_url: str | None = None  # written into what is handed out instead of the ports of this run
 
 
 async def serve(options: SandboxOptions) -> None:
@@ -35,7 +37,7 @@ async def serve(options: SandboxOptions) -> None:
 
     Raises OSError when a port is taken.
     """
-    clock = Clock()
+    clock = Clock(frozen_at_s=options.frozen_at_s)
     hubspot = hubspot_server.build(
         clock,
         seed=options.seed,
@@ -50,7 +52,7 @@ async def serve(options: SandboxOptions) -> None:
     )
     sockets = [_bind(options.hubspot_port), _bind(options.dropbox_sign_port)]
     urls = [f"http://{HOST}:{s.getsockname()[1]}" for s in sockets]
-    hubspot.public_url, dropbox_sign.public_url = urls
+    hubspot.public_url, dropbox_sign.public_url = [options.shown_url or url for url in urls]
     servers = [_server(hubspot.asgi), _server(dropbox_sign.asgi)]
     tasks = [asyncio.create_task(s.serve([sock])) for s, sock in zip(servers, sockets, strict=True)]
     ticking = asyncio.create_task(clock.run())
