@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 1024 * 1024
 _SECRET_HEADERS = {"authorization", "cookie", "x-dealflow-token"}
 _DEAL_TYPES = {"0-3", "deal", "deals"}
+_RECORD_ID = re.compile(r"[0-9]{1,20}")
 
 
 class TooLargeError(Exception):
@@ -269,7 +271,11 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
         key=key,
         kind="deal.changed" if deal_id else "hubspot.other",
         lane=f"hint:{key}",  # a hint to read the deal: no order to keep
-        content={"type": event.subscription_type, "property": event.property_name},
+        content={
+            "type": event.subscription_type,
+            "property": event.property_name,
+            "also": sorted(_merged_away(event) - {deal_id}) if deal_id else [],
+        },
         deal_id=deal_id,
         occurred_at=event.occurred_at,
         ended=ended,
@@ -279,22 +285,35 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
 def _deal_of(event: HubSpotEvent) -> str | None:
     """The deal that an event is about, None when it is about something else."""
     subject, _, what = event.subscription_type.partition(".")
-    if subject == "object":
-        return event.object_id if event.object_type_id in _DEAL_TYPES else None
+    if subject == "object" and event.object_type_id not in _DEAL_TYPES:
+        return None
     if what == "associationChange":
         kind = (event.association_type or "").upper()
         if kind.startswith("DEAL_"):
-            return event.from_object_id
-        return event.to_object_id if kind.endswith("_DEAL") else None
-    if subject != "deal":
+            return _deal_id(event.from_object_id)
+        return _deal_id(event.to_object_id) if kind.endswith("_DEAL") else None
+    if subject not in ("deal", "object"):
         return None
-    return event.new_object_id or event.primary_object_id or event.object_id
+    return _deal_id(event.new_object_id or event.primary_object_id or event.object_id)
+
+
+def _merged_away(event: HubSpotEvent) -> set[str]:
+    """Deals that a merge left behind: the mirror must look at them too."""
+    if not event.merged_object_ids:
+        return set()
+    ids = (event.object_id, event.primary_object_id, *event.merged_object_ids)
+    return {found for found in map(_deal_id, ids) if found}
+
+
+def _deal_id(text: str | None) -> str | None:
+    """HubSpot's record ids are whole numbers; anything else would fail a whole batch read later."""
+    return text if text and _RECORD_ID.fullmatch(text) else None
 
 
 def _sign_event(found: sign_callback.Callback) -> NewEvent:
     key = sign_callback.event_key(found)
-    token, deal_id = found.metadata.get("dealflow_token"), found.metadata.get("deal_id")
-    ours = bool(token and deal_id and deal_id.isdigit())
+    token, deal_id = found.metadata.get("dealflow_token"), _deal_id(found.metadata.get("deal_id"))
+    ours = bool(token and deal_id)
     ended = None
     if found.event_type == "callback_test":
         ended = ("ignored", "the vendor's test of the callback address")

@@ -5,12 +5,16 @@ a flow module's own `prepare` and `handle` (see `Desk`). What came of it is read
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import queue
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,16 +23,20 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from config.settings import Settings, load_settings
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.hubspot.portal import Portal
 from flows import services
+from flows.gateway.app import build_app
+from flows.launch import free_port
 from flows.ledger import inbox, papers, tables
+from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.inbox import Event, NewEvent
 from flows.provision import plan
 from flows.rules.outcome import Outcome
-from flows.services import Services, load_process, open_services
+from flows.services import Services, load_process, open_services, utc_now
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "71530011"
@@ -39,6 +47,11 @@ SECRETS = {
     "DEALFLOW_LEADS_TOKEN": "test-leads-token",
     "DEALFLOW_OPS_PASSWORD": "test-ops-password",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Our one own marker."""
+    config.addinivalue_line("markers", "gate(**environment): settings for this test's gateway")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -463,3 +476,122 @@ class Sales:
 def sales(world: StandIns, s: Services) -> Sales:
     """The sales team's hand in HubSpot."""
     return Sales(world, s)
+
+
+@dataclass
+class Gate:
+    """The gateway as it runs: uvicorn on a free port. `public` is the address that vendors believe to call."""
+
+    url: str
+    public: str
+    ledger: Ledger
+    client: httpx.AsyncClient
+    database: Path
+
+    async def post(self, path: str, **more: Any) -> httpx.Response:
+        """Call it."""
+        return await self.client.post(path, **more)
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        """Call it."""
+        return await self.client.get(path, **more)
+
+    async def raw(self, request: bytes) -> bytes:
+        """Exactly these bytes, and all that comes back."""
+        port = int(self.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(request)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            async with asyncio.timeout(20):
+                return await reader.read(200_000)
+        finally:
+            writer.close()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """What is really in the database, read past all our code."""
+        with contextlib.closing(sqlite3.connect(self.database)) as db:
+            db.row_factory = sqlite3.Row
+            order = "id" if table in ("inbox", "deliveries") else "1"
+            found = [dict(row) for row in db.execute(f"select * from {table} order by {order}")]
+        for row in found:
+            for name in ("content", "headers", "outcome"):
+                if isinstance(row.get(name), str):
+                    row[name] = json.loads(row[name])
+        return found
+
+    async def until(self, look: Callable[[], Any], within_s: float = 10) -> Any:
+        """The first truth that `look` gives."""
+        async with asyncio.timeout(within_s):
+            while not (found := look()):
+                await asyncio.sleep(0.02)
+        return found
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """It runs in a thread: signals are not its business."""
+        yield
+
+
+@pytest.fixture
+def make_gate(tmp_path: Path) -> Iterator[Callable[..., Gate]]:
+    """Starts gateways in threads of their own, each with its own loop and ledger, as `dealflow gateway` does."""
+    with contextlib.ExitStack() as running:
+        yield lambda **environment: running.enter_context(_gateway(tmp_path, environment))
+
+
+@contextlib.contextmanager
+def _gateway(tmp_path: Path, environment: Mapping[str, str]) -> Iterator[Gate]:
+    settings = load_settings(
+        {
+            **SECRETS,
+            "DEALFLOW_HOME": str(tmp_path / "gate"),
+            "DEALFLOW_GATEWAY_PORT": str(free_port()),
+            "DEALFLOW_PUBLIC_URL": "https://sales.example.com/hooks-of-ours",
+            **environment,
+        }
+    )
+    ready: queue.Queue[tuple[_Server, Ledger] | BaseException] = queue.Queue()
+
+    async def serve() -> None:
+        try:
+            ledger = await open_ledger(settings.database)
+            app = build_app(settings, ledger, utc_now)
+        except BaseException as problem:
+            ready.put(problem)
+            return
+        config = uvicorn.Config(
+            app, host=settings.gateway_host, port=settings.gateway_port, log_config=None, access_log=False
+        )
+        server = _Server(config)
+        ready.put((server, ledger))
+        await server.serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    started = ready.get(timeout=30)
+    if isinstance(started, BaseException):
+        raise started
+    server, ledger = started
+    while not server.started:
+        assert thread.is_alive(), "the gateway did not start"
+        time.sleep(0.01)
+    url = f"http://{settings.gateway_host}:{settings.gateway_port}"
+    client = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+    try:
+        yield Gate(url, settings.base_url, ledger, client, tmp_path / "gate" / "ledger.db")
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture
+async def gate(make_gate: Callable[..., Gate], request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
+    """One gateway; `@pytest.mark.gate(DEALFLOW_...=...)` changes its settings."""
+    marker = request.node.get_closest_marker("gate")
+    opened = await asyncio.to_thread(make_gate, **(marker.kwargs if marker else {}))
+    yield opened
+    await opened.client.aclose()
