@@ -262,7 +262,11 @@ def _rep_qualifies(stage: Stage) -> None:
         },
     )
     stages = _stages(stage)
-    stage.rep("deals", id=deal, properties={"dealstage": stages["Qualification"]})
+    stage.rep(
+        "deals",
+        id=deal,
+        properties={"dealstage": stages["Qualification"], "dealname": "Contract desk for order handling"},
+    )
     for position, (name, quantity, price, period) in enumerate(
         [
             ("Contract desk, per seat", "12", "95", "monthly"),
