@@ -169,6 +169,8 @@ class Deliveries:
                 tried.status = answer.status_code
                 tried.answer = answer.text[:200]
                 tried.ok = self._accepts(answer.status_code, answer.content)
+        if row.id not in self._builds:
+            return  # forgotten by a reset while it was on its way: it says nothing about what came after
         row.next_at_ms = None
         if tried.ok:
             row.state = "delivered"

@@ -1,15 +1,21 @@
-"""The stand-in and a callback receiver, each on its own loopback port."""
+"""One stand-in and one callback receiver for all tests here, on loopback ports; each test starts from a reset."""
 
 import asyncio
+import contextlib
+import inspect
+import itertools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import typst
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +24,8 @@ from connectors.sandbox import dropbox_sign_server
 from connectors.sandbox.clock import Clock
 
 API_KEY = "stand-in-test-key"
+PROCESSING_S = 0.02
+"""Shorter than the stand-in's own 0.2 s: nearly every test waits for it once."""
 
 CONTRACT = r"""
 #set page(paper: "a4", margin: 2.5cm)
@@ -30,25 +38,17 @@ Price: [text-merge|noreq|sender|Price|price_1]
 
 @dataclass
 class Receiver:
-    """Takes callbacks and answers as told. `got` holds (headers, raw body, payload)."""
+    """Takes one test's callbacks and answers as told. `got` holds (headers, raw body, payload)."""
 
     url: str = ""
     status: int = 200
     answer: str = "Hello API Event Received"
     got: list[tuple[dict[str, str], bytes, dict[str, Any]]] = field(default_factory=list)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+    def take(self, headers: dict[str, str], body: bytes) -> tuple[int, str]:
         text = body.split(b'name="json"\r\n\r\n', 1)[1].rsplit(b"\r\n--", 1)[0]
         self.got.append((headers, body, json.loads(text)))
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
-        await send({"type": "http.response.body", "body": self.answer.encode()})
+        return self.status, self.answer
 
     def types(self, request_id: str | None = None) -> list[str]:
         """Event types in order of arrival, of one request where given."""
@@ -132,6 +132,7 @@ class World:
             await asyncio.sleep(0.01)
 
 
+@cache
 def contract_pdf(*tags: str) -> bytes:
     """A contract with these tags in white, or with a signature and a date for two signers."""
     wanted = tags or ("[sig|req|signer1]", "[date|req|signer1]", "[sig|req|signer2]", "[date|req|signer2]")
@@ -142,35 +143,91 @@ def contract_pdf(*tags: str) -> bytes:
     return bytes(typst.compile(source.encode(), ignore_system_fonts=True))
 
 
-async def _up(app: ASGIApp) -> tuple[str, uvicorn.Server, asyncio.Task[None]]:
-    sock = socket.socket()
+@dataclass
+class Sink:
+    """Where callbacks arrive. A late one of an earlier test, known by its path, is taken and forgotten."""
+
+    url: str = ""
+    now: Receiver = field(default_factory=Receiver)
+    tests: Iterator[int] = field(default_factory=itertools.count)
+
+    def fresh(self) -> Receiver:
+        self.now = Receiver(f"{self.url}/{next(self.tests)}")
+        return self.now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        status, answer = 200, "Hello API Event Received"
+        if (self.url + scope["path"]).startswith(self.now.url + "/"):
+            headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+            status, answer = self.now.take(headers, body)
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": answer.encode()})
+
+
+@contextlib.asynccontextmanager
+async def _up(app: ASGIApp) -> AsyncIterator[str]:
+    # With the protocol named, asyncio sets TCP_NODELAY; without it answers wait 40 ms for an ACK.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, timeout_keep_alive=75
-        )
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, timeout_keep_alive=75
     )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([sock]))
     while not server.started:
         await asyncio.sleep(0.005)
-    return f"http://127.0.0.1:{sock.getsockname()[1]}", server, task
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server.should_exit = True
+    await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A fresh stand-in, a receiver it calls, and a client with a key."""
-    receiver, clock = Receiver(), Clock()
-    receiver.url, sink, sink_task = await _up(receiver)
-    sandbox = dropbox_sign_server.build(clock, seed=7, callback_url=f"{receiver.url}/hook", api_key=API_KEY)
-    url, server, server_task = await _up(sandbox.asgi)
-    sandbox.public_url = url
-    ticking = asyncio.create_task(clock.run())
-    async with httpx.AsyncClient(base_url=url, auth=(API_KEY, ""), timeout=20, trust_env=False) as api:
-        yield World(api, receiver, sandbox, clock)
-    ticking.cancel()
-    await sandbox.bench.deliveries.close()
-    server.should_exit = sink.should_exit = True
-    await asyncio.gather(server_task, sink_task, ticking, return_exceptions=True)
+@dataclass
+class Running:
+    """What lasts for all tests: starting it anew for each took longer than the tests themselves."""
+
+    api: httpx.AsyncClient
+    sink: Sink
+    sandbox: dropbox_sign_server.DropboxSignSandbox
+    clock: Clock
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _running() -> AsyncIterator[Running]:
+    sink, clock = Sink(), Clock()
+    sandbox = dropbox_sign_server.build(clock, seed=7, callback_url=None, api_key=API_KEY)
+    async with _up(sink) as sink.url, _up(sandbox.asgi) as url:
+        sandbox.public_url = url
+        ticking = asyncio.create_task(clock.run())
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as api:
+            yield Running(api, sink, sandbox, clock)
+        ticking.cancel()
+        await sandbox.bench.deliveries.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(_running: Running) -> World:
+    """A stand-in as new (only its clock has gone on), a receiver of its own, and a client with a key."""
+    receiver, sandbox = _running.sink.fresh(), _running.sandbox
+    _running.clock.clear()
+    sandbox.state.first_callback_url = f"{receiver.url}/hook"
+    sandbox.reset(7)
+    sandbox.state.knobs.processing_s = PROCESSING_S
+    _running.api.auth = httpx.BasicAuth(API_KEY, "")
+    return World(_running.api, receiver, sandbox, _running.clock)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all tests of this folder: the server lives in it."""
+    here, one_loop = Path(__file__).parent, pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if here in item.path.parents and inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            item.add_marker(one_loop, append=False)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Creating requests: what is accepted in which spelling, what is refused with which path."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -129,7 +128,7 @@ async def test_orders_are_answered_as_a_0_based_index(world, make_contract):
 ])  # fmt: skip
 async def test_expiry_lies_1_to_90_days_ahead_and_on_the_hour(world, ahead_s, status):
     """Outside of that 400 with the path; inside it is rounded down to the hour."""
-    at = int(time.time()) + ahead_s
+    at = int(world.clock.now_s()) + ahead_s
     answer = await world.send(expires_at=at)
     assert answer.status_code == status
     if status == 200:

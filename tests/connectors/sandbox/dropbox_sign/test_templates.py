@@ -1,7 +1,6 @@
 """Templates: what is offered, and sends that use them."""
 
 import io
-import time
 
 import pytest
 from pypdf import PdfReader
@@ -116,7 +115,7 @@ async def test_a_misnamed_value_is_left_out_without_an_error(world):
 
 async def test_expires_at_is_ignored_here_and_the_answer_says_so(world):
     """It is not in the documented body: the echo is null and a warning is given; /update sets it."""
-    at = int(time.time()) + 5 * 86_400
+    at = int(world.clock.now_s()) + 5 * 86_400
     answer = (await _send(world, expires_at=at)).json()
     shown = answer["signature_request"]
     assert shown["expires_at"] is None
