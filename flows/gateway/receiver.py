@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy.exc
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import SecretStr
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from config.settings import Settings
@@ -37,6 +38,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _SECRET_HEADERS = {"authorization", "cookie", "x-dealflow-token"}
 _DEAL_TYPES = {"0-3", "deal", "deals"}
 _RECORD_ID = re.compile(r"[0-9]{1,20}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class TooLargeError(Exception):
@@ -240,14 +242,28 @@ async def _json_field(request: Request, body: bytes) -> str | None:
 async def _lead_fields(request: Request, body: bytes) -> Mapping[str, Any]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return dict(await _form(request, body))
+        return _writable(dict(await _form(request, body)))
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
         raise LeadError("body", "the body is not JSON (send JSON or a form)") from None
     if not isinstance(fields, dict):
         raise LeadError("body", "the body must be a JSON object with the lead's fields")
+    return _writable(fields)
+
+
+def _writable(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """JSON may hold halves of characters that no UTF-8 text can: they could be neither stored nor sent on."""
+    for name, value in fields.items():
+        if _halves(name):
+            raise LeadError("body", "a field's name is not valid Unicode")
+        if isinstance(value, str) and _halves(value):
+            raise LeadError(name[:60], f"{name[:60]} is not valid Unicode")
     return fields
+
+
+def _halves(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _dead(source: str, body: bytes, reason: str) -> NewEvent:
@@ -313,22 +329,23 @@ def _deal_id(text: str | None) -> str | None:
 def _sign_event(found: sign_callback.Callback) -> NewEvent:
     key = sign_callback.event_key(found)
     token, deal_id = found.metadata.get("dealflow_token"), _deal_id(found.metadata.get("deal_id"))
+    request_id = found.request_id if _REQUEST_ID.fullmatch(found.request_id or "") else None
     ours = bool(token and deal_id)
     ended = None
     if found.event_type == "callback_test":
         ended = ("ignored", "the vendor's test of the callback address")
-    elif found.request_id is None and found.event_type.startswith("signature_request_"):
+    elif request_id is None and found.event_type.startswith("signature_request_"):
         ended = ("dead", "a signature request event that names no request")
-    elif found.request_id is None:
+    elif request_id is None:
         ended = ("ignored", f"nothing is done on {found.event_type}")
     return NewEvent(
         source="dropbox_sign",
         key=key,
         kind="signature.event",
-        lane=f"deal:{deal_id}" if ours else f"request:{found.request_id or key}",
+        lane=f"deal:{deal_id}" if ours else f"request:{request_id or key}",
         content={
             "type": found.event_type,
-            "request_id": found.request_id,
+            "request_id": request_id,
             "signature_id": found.related_signature_id,
             "token": token if ours else None,
         },
