@@ -59,8 +59,12 @@ def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime])
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Counts for Prometheus."""
-        return PlainTextResponse(await _metrics(ledger, clock()), media_type="text/plain; version=0.0.4")
+        """Counts for Prometheus; 503 while the ledger does not answer."""
+        try:
+            text = await _metrics(ledger, clock())
+        except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
+            return PlainTextResponse(f"ledger: {type(problem).__name__}\n", 503)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     if settings.ops_password is not None and settings.ops_password.get_secret_value():
         _add_ops_page(app, settings, ledger, clock)
