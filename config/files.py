@@ -1,5 +1,7 @@
 """Finds and parses the files an operator edits; returns plain mappings. What they mean is decided elsewhere."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,76 @@ class ConfigFileError(Exception):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigFileError."""
+    """The mapping in a YAML file. Only `true` and `false` are switches: the country NO stays a country.
+
+    Raises ConfigFileError: not there, not UTF-8, not YAML, a key given twice, no mapping at the top.
+    """
+    text = _text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ConfigFileError(f"{path}: cannot be read ({problem.strerror})") from None
-    try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader with fewer switches)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigFileError(
-            f"{path}{place}: not valid YAML: {getattr(problem, 'problem', problem)}"
-        ) from None
+        what = getattr(problem, "problem", None) or "it holds a character that YAML does not allow"
+        raise ConfigFileError(f"{path}{place}: not valid YAML: {what}") from None
     if not isinstance(content, dict):
         raise ConfigFileError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
     return content
+
+
+def line_of(path: Path, place: Sequence[str | int]) -> int | None:
+    """The line (from 1) where a place in the file begins, e.g. ("stages", 0, "label"); None when it cannot be read.
+
+    Steps that the file does not have are passed over: the nearest place around it counts.
+    """
+    try:
+        node = yaml.compose(_text(path), _Loader)
+    except (yaml.YAMLError, ConfigFileError):
+        return None
+    if node is None:
+        return None
+    line: int = node.start_mark.line
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(step):
+                    line, node = key.start_mark.line, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line
+    return line + 1
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigFileError(f"{path}: is not UTF-8 text") from None
+    except OSError as problem:
+        raise ConfigFileError(f"{path}: cannot be read ({problem.strerror})") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe types, with true and false as the only switches, and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice: the later one would win without a word."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands here for the second time", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))

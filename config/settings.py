@@ -39,7 +39,7 @@ def _pairs(value: object) -> object:
 
 
 Switch = Literal["on", "off"]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -49,7 +49,7 @@ class Settings(BaseModel):
 
     # Where things are kept
     home: Path = Path(".dealflow")
-    database_url: str = ""  # empty: SQLite in `home`
+    database_url: Annotated[str, Field(repr=False)] = ""  # may hold a password; empty: SQLite in `home`
     config_dir: Path = CONFIG_DIR
     process_file: Path | None = None  # empty: sales_process.yaml in `config_dir`
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -75,7 +75,12 @@ class Settings(BaseModel):
     dropbox_sign_calls_per_minute: Annotated[int, Field(ge=0)] = 0  # 0: the published limits
 
     # Contracts
-    contract_looks_s: Annotated[list[Seconds], BeforeValidator(_numbers)] = [60, 180, 600, 1800]
+    contract_looks_s: Annotated[list[Seconds], BeforeValidator(_numbers), Field(min_length=1)] = [
+        60,
+        180,
+        600,
+        1800,
+    ]
     contract_resend: Literal["once", "never"] = "once"
     contract_expires_days: Annotated[int, Field(ge=0, le=90)] = 30
 
@@ -141,27 +146,37 @@ _DRIVERS = (
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
     """Read the settings from the environment and, below it in rank, from `.env` in the working folder.
 
-    Raises SettingsError: an unreadable secret file, a value of the wrong kind, a name nobody reads.
+    A value of nothing but blanks counts as unset. Raises SettingsError: a file that cannot be read, a setting
+    given both directly and as a file, a value of the wrong kind. No text ever repeats a value.
     """
-    values: dict[str, str] = {}
     if environ is None:
         environ = os.environ
         env_file = env_file or Path(".env")
+    ranks: list[Mapping[str, str]] = [environ]
     if env_file is not None and env_file.is_file():
-        values |= {k: v for k, v in dotenv_values(env_file).items() if v is not None}
-    values |= dict(environ)
+        ranks.append(_dotenv(env_file))
     given: dict[str, str] = {}
     for name in Settings.model_fields:
-        value = _value_of(PREFIX + name.upper(), values)
-        if value is not None and value != "":
-            given[name] = value
+        for values in ranks:
+            value = _value_of(PREFIX + name.upper(), values)
+            if value:
+                given[name] = value
+                break
     try:
         return Settings.model_validate(given)
     except ValidationError as problem:
         first = problem.errors()[0]
         where = PREFIX + str(first["loc"][0]).upper()
         # Never the input itself: it may be a secret.
-        raise SettingsError(f"{where}: {first['msg']}") from None
+        raise SettingsError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        return {k: v for k, v in dotenv_values(path).items() if v is not None}
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{path} cannot be read: {why}") from None
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
@@ -172,13 +187,16 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     return sorted(n for n in environ if n.startswith(PREFIX) and n not in known and not n.startswith(foreign))
 
 
-def _value_of(variable: str, values: Mapping[str, str]) -> str | None:
-    path = values.get(variable + "_FILE")
-    if path:
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as problem:
-            raise SettingsError(
-                f"{variable}_FILE names a file that cannot be read: {problem.strerror}"
-            ) from None
-    return values.get(variable)
+def _value_of(variable: str, values: Mapping[str, str]) -> str:
+    """The value in one place, directly or through NAME_FILE, without blanks around it; empty when unset."""
+    direct = values.get(variable, "").strip()
+    path = values.get(variable + "_FILE", "").strip()
+    if not path:
+        return direct
+    if direct:
+        raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one of them")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{variable}_FILE names a file that cannot be read: {why}") from None

@@ -97,7 +97,8 @@ def _property(wanted: PropertyEvidence, facts: DealFacts) -> tuple[str, str]:
     name = wanted.property
     if wanted.at_least is not None:
         try:
-            met = value != "" and Decimal(value) >= wanted.at_least
+            number = Decimal(value or "0")
+            met = value != "" and number.is_finite() and number >= wanted.at_least
         except InvalidOperation:
             met = False
         missing = f"deal property {name} of at least {wanted.at_least}"

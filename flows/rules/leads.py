@@ -1,20 +1,36 @@
 """Inbound leads: what was sent in becomes one clean lead with a key, an owner and a reason."""
 
 import hashlib
+import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flows.rules.sales_process import Routing
 
 # Addresses at these providers say nothing about the sender's company.
 _FREE_MAIL = frozenset(
-    """gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com icloud.com me.com aol.com
-    gmx.de gmx.net gmx.com web.de t-online.de freenet.de proton.me protonmail.com mail.com zoho.com
-    qq.com 163.com 126.com yandex.ru mail.ru orange.fr free.fr laposte.net libero.it wp.pl o2.pl""".split()
+    """gmail.com googlemail.com icloud.com me.com mac.com aol.com web.de t-online.de freenet.de arcor.de
+    posteo.de mailbox.org proton.me protonmail.com pm.me tutanota.com tuta.io fastmail.com hey.com mail.com
+    email.com zoho.com qq.com 163.com 126.com sina.com yandex.ru yandex.com mail.ru bk.ru list.ru inbox.ru
+    naver.com orange.fr wanadoo.fr free.fr laposte.net sfr.fr libero.it virgilio.it wp.pl o2.pl onet.pl
+    bluewin.ch btinternet.com comcast.net verizon.net att.net sbcglobal.net rediffmail.com""".split()
 )
-_EMAIL = re.compile(r"^[^@\s,;<>\"']{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}$")
+# The same provider under many endings: yahoo.de, hotmail.co.uk, gmx.at.
+_FREE_MAIL_FAMILY = re.compile(
+    r"(?:gmx|hotmail|live|msn|outlook|rocketmail|yahoo|ymail)\.(?:[a-z]{2,3}|com?\.[a-z]{2})"
+)
+# A page at one of these is a company's profile, not its own domain.
+_PROFILE_PAGES = frozenset(
+    """facebook.com google.com instagram.com linkedin.com linktr.ee pinterest.com tiktok.com twitter.com x.com
+    xing.com youtube.com""".split()
+)
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_EMAIL = re.compile(
+    r"[^@\s,;<>\"']{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+(?:[A-Za-z]{2,24}|[Xx][Nn]--[A-Za-z0-9-]{2,59})"
+)
 _MAX = {"message": 5000}
 
 # What web forms call our fields.
@@ -92,15 +108,20 @@ def parse_lead(fields: Mapping[str, Any], *, submission_key: str = "", day: str 
     `submission_key` (an Idempotency-Key header) or a submission_id field tells one submission from another;
     without either the content and `day` do. Raises LeadError naming the field.
     """
-    given = {str(k).strip().lower(): _text(k, v) for k, v in fields.items()}
+    given: dict[str, str] = {}
+    for name, value in fields.items():
+        plain = _plain(str(name)).strip().lower()
+        given[plain] = given.get(plain) or _text(plain, value)
     found = {ours: next((given[n] for n in names if given.get(n)), "") for ours, names in _ALIASES.items()}
-    email, phone = found["email"].lower(), _phone(found["phone"])
-    if not email and not phone:
+    # Invisible characters come along when an address is copied from a web page.
+    email = "".join(c for c in found["email"].lower() if unicodedata.category(c) != "Cf")
+    phone = _phone(found["phone"])
+    if not found["email"] and not found["phone"]:
         raise LeadError("email", "a lead needs an email or a phone: both are missing or empty")
-    if email and not _EMAIL.match(email):
+    if email and not _EMAIL.fullmatch(email):
         raise LeadError("email", "email is not a valid address")
     if found["phone"] and not phone:
-        raise LeadError("phone", "phone needs at least six digits")
+        raise LeadError("phone", "phone needs six to twenty digits")
     first, last = _names(found)
     known = {name for names in _ALIASES.values() for name in names}
     lead = Lead(
@@ -111,7 +132,7 @@ def parse_lead(fields: Mapping[str, Any], *, submission_key: str = "", day: str 
         last_name=last,
         company=found["company"],
         domain=_domain(found["website"], email),
-        country=found["country"].upper()[:2] if len(found["country"]) == 2 else found["country"],
+        country=found["country"].upper() if len(found["country"]) == 2 else found["country"],
         job_title=found["job_title"],
         message=found["message"],
         budget=_budget(found["budget"]),
@@ -120,10 +141,10 @@ def parse_lead(fields: Mapping[str, Any], *, submission_key: str = "", day: str 
     )
     submission = submission_key or found["submission_id"]
     if submission:
-        identity = f"submission|{submission}|{email or phone}"
+        identity = ["submission", submission, email or phone]
     else:
-        identity = "|".join([day, email, phone, first, last, lead.company, lead.domain, lead.message])
-    return Lead(**{**lead.__dict__, "key": "lead" + _digest(identity)[:28]})
+        identity = [day, email, phone, first, last, lead.company, lead.domain, lead.message]
+    return replace(lead, key="lead" + _digest(json.dumps(identity))[:28])
 
 
 def route(lead: Lead, routing: Routing, owners: Sequence[tuple[str, str]]) -> tuple[str | None, str]:
@@ -148,24 +169,42 @@ def deal_name(lead: Lead) -> str:
 
 
 def _text(name: str, value: Any) -> str:
+    """The value as clean text: one line, or for a message its own lines."""
+    shown = name[:60] or "a field without a name"
     if value is None:
         return ""
-    if isinstance(value, bool | int | float | str):
-        text = (
-            " ".join(str(value).split())
-            if str(name).lower() not in _ALIASES["message"]
-            else str(value).strip()
-        )
-        limit = _MAX["message"] if str(name).lower() in _ALIASES["message"] else 500
-        if len(text) > limit:
-            raise LeadError(str(name)[:60], f"{str(name)[:60]} is longer than {limit} characters")
+    if not isinstance(value, bool | int | float | str):
+        raise LeadError(shown, f"{shown} must be plain text, not a list or an object")
+    if isinstance(value, int) and value.bit_length() > 1024:
+        raise LeadError(shown, f"{shown} is not a sensible number")
+    is_message = name in _ALIASES["message"]
+    text = _plain(str(value)).strip() if is_message else " ".join(_plain(str(value)).split())
+    limit = _MAX["message"] if is_message else 500
+    if len(text) > limit:
+        raise LeadError(shown, f"{shown} is longer than {limit} characters")
+    return text
+
+
+def _plain(text: str) -> str:
+    """Without control characters (line ends and tabs stay) and half characters, which no database keeps."""
+    if text.isprintable():
         return text
-    raise LeadError(str(name)[:60], f"{str(name)[:60]} must be plain text, not a list or an object")
+    return "".join(c for c in text if c in "\n\r\t" or unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 def _phone(text: str) -> str:
-    digits = re.sub(r"[^\d+]", "", text)
-    return digits if len(digits.lstrip("+")) >= 6 else ""
+    """Digits, with a plus for an international number (00 is one too); empty when there are too few or too many."""
+    compact = "".join(c for c in text if c in "+()" or unicodedata.decimal(c, None) is not None)
+    digits = "".join(c if c in "+()" else str(unicodedata.decimal(c)) for c in compact)
+    is_international = digits.lstrip("(").startswith(("+", "00"))
+    if is_international:
+        digits = digits.replace("(0)", "")
+    digits = re.sub(r"\D", "", digits)
+    if is_international:
+        digits = digits.removeprefix("00")
+    if not 6 <= len(digits) <= 20:
+        return ""
+    return "+" + digits if is_international else digits
 
 
 def _names(found: Mapping[str, str]) -> tuple[str, str]:
@@ -176,18 +215,42 @@ def _names(found: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _domain(website: str, email: str) -> str:
-    host = re.sub(r"^[a-z]+://", "", website.lower()).split("/")[0].split(":")[0].removeprefix("www.")
-    if host and "." in host and "@" not in host:
+    """The company's own domain: from its website, else from the address; empty when neither tells."""
+    host = _host(website)
+    registered = ".".join(host.split(".")[-2:])
+    if host and not _is_free_mail(host) and registered not in _PROFILE_PAGES:
         return host
     mail_host = email.rpartition("@")[2]
-    return "" if mail_host in _FREE_MAIL else mail_host
+    return "" if _is_free_mail(mail_host) else mail_host
+
+
+def _host(website: str) -> str:
+    """The host in what people write as their website; empty when it is none."""
+    rest = re.sub(r"^[a-z][a-z0-9+.-]*://", "", website.lower())
+    host = (
+        re.split(r"[/?#\\]", rest)[0]
+        .rpartition("@")[2]
+        .split(":")[0]
+        .strip()
+        .rstrip(".")
+        .removeprefix("www.")
+    )
+    try:
+        host = host.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    return host if _HOST.fullmatch(host) else ""
+
+
+def _is_free_mail(host: str) -> bool:
+    return host in _FREE_MAIL or _FREE_MAIL_FAMILY.fullmatch(host) is not None
 
 
 def _budget(text: str) -> str:
     """A plain number when one was sent, else nothing: the amount on a deal is never guessed."""
     plain = text.replace(" ", "").replace("\u00a0", "")
-    return plain if re.fullmatch(r"\d{1,12}(\.\d{1,2})?", plain) else ""
+    return plain if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,2})?", plain) else ""
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -1,10 +1,17 @@
 """The sales process file as typed values: stages, exit criteria, who sells, who gets a lead, who signs."""
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from flows.rules.evidence import CompanyEvidence as CompanyEvidence
+from flows.rules.evidence import ContactEvidence as ContactEvidence
+from flows.rules.evidence import DocumentEvidence as DocumentEvidence
+from flows.rules.evidence import Evidence as Evidence
+from flows.rules.evidence import LineItemEvidence as LineItemEvidence
+from flows.rules.evidence import PropertyEvidence as PropertyEvidence
+from flows.rules.evidence import SignatureEvidence as SignatureEvidence
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sentence = Annotated[str, Field(min_length=3, max_length=300)]
@@ -13,68 +20,18 @@ OnEnter = Literal["generate_proposal", "send_contract"]
 
 
 class ProcessError(Exception):
-    """The process file says something that cannot be meant. The text names the key."""
+    """The process file says something that cannot be meant. The text names the key.
+
+    `places`: where in the file, as keys and list positions, for whoever knows its lines.
+    """
+
+    def __init__(self, text: str, places: Sequence[tuple[str | int, ...]] = ()) -> None:
+        super().__init__(text)
+        self.places = tuple(places)
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PropertyEvidence(_Part):
-    """A deal property is set, equals a value, is one of several, or is at least a number."""
-
-    property: str
-    is_: Literal["set"] | None = Field(None, alias="is")
-    equals: str | None = None
-    one_of: tuple[str, ...] = ()
-    at_least: Decimal | None = None
-
-    @model_validator(mode="after")
-    def _one_test(self) -> "PropertyEvidence":
-        given = [self.is_, self.equals, self.one_of or None, self.at_least]
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("give exactly one of: is: set, equals, one_of, at_least")
-        return self
-
-
-class ContactEvidence(_Part):
-    """A contact is on the deal: `any`, or one with a role from `roles`."""
-
-    contact: str
-
-
-class CompanyEvidence(_Part):
-    """A company is on the deal."""
-
-    company: Literal["any"]
-
-
-class LineItemEvidence(_Part):
-    """At least so many line items are on the deal."""
-
-    line_items: Annotated[int, Field(ge=1)]
-
-
-class DocumentEvidence(_Part):
-    """A document of this kind is filed on the deal."""
-
-    document: Literal["proposal", "contract"]
-
-
-class SignatureEvidence(_Part):
-    """The deal's signature request, read back from Dropbox Sign, stands so."""
-
-    signature: Literal["completed"]
-
-
-Evidence = (
-    PropertyEvidence
-    | ContactEvidence
-    | CompanyEvidence
-    | LineItemEvidence
-    | DocumentEvidence
-    | SignatureEvidence
-)
 
 
 class Criterion(_Part):
@@ -104,6 +61,15 @@ class Stage(_Part):
     def hubspot_name(self) -> str:
         """What to look for in HubSpot's pipeline."""
         return self.hubspot_stage or self.label
+
+    @model_validator(mode="after")
+    def _closed_as_hubspot_closes(self) -> "Stage":
+        # HubSpot tells won from lost by a closed stage's probability, 1.0 or 0.0
+        # (developers.hubspot.com, crm/pipelines/guide, 2026-04-13).
+        wanted = {"won": 1.0, "lost": 0.0, None: None}[self.closed]
+        if wanted is not None and self.probability != wanted:
+            raise ValueError(f"a stage that is closed: {self.closed} has probability {wanted}")
+        return self
 
 
 class Person(_Part):
@@ -147,8 +113,15 @@ class Routing(_Part):
 class Roles(_Part):
     """Association labels between deal and contact that carry a role."""
 
-    signer: str = "Signer"
-    decision_maker: str = "Decision maker"
+    signer: Annotated[str, Field(min_length=1)] = "Signer"
+    decision_maker: Annotated[str, Field(min_length=1)] = "Decision maker"
+
+    @model_validator(mode="after")
+    def _differ(self) -> "Roles":
+        labels = list(self.model_dump().values())
+        if len(set(labels)) != len(labels):
+            raise ValueError("each role needs a label of its own")
+        return self
 
 
 class OutcomeRule(_Part):
@@ -165,13 +138,20 @@ class OutcomeRule(_Part):
 
 
 class SignatureOutcomes(_Part):
-    """Every way a signature request can end must be answered."""
+    """Every way a signature request can end must be answered; a completed one moves the deal."""
 
     completed: OutcomeRule
     declined: OutcomeRule
     expired: OutcomeRule
     canceled: OutcomeRule
     failed: OutcomeRule
+
+    @field_validator("completed")
+    @classmethod
+    def _moves(cls, rule: OutcomeRule) -> OutcomeRule:
+        if rule.move_to is None:
+            raise ValueError("a signed contract moves the deal: give move_to")
+        return rule
 
 
 class SalesProcess(_Part):
@@ -195,6 +175,15 @@ class SalesProcess(_Part):
             raise ValueError("stage keys must differ")
         if [s.closed for s in stages].count("won") != 1 or [s.closed for s in stages].count("lost") != 1:
             raise ValueError("exactly one stage is closed: won and exactly one is closed: lost")
+        if all(s.closed for s in stages):
+            raise ValueError("at least one stage is open")
+        if len({s.hubspot_name for s in stages}) != len(stages):
+            raise ValueError(
+                "each stage needs a stage of its own in HubSpot: labels (or hubspot_stage) must differ"
+            )
+        actions = [action for s in stages for action in s.on_enter]
+        if len(set(actions)) != len(actions):
+            raise ValueError("an action stands in on_enter of one stage only")
         criteria = [c.key for s in stages for c in s.exit_criteria]
         if len(set(criteria)) != len(criteria):
             raise ValueError("criterion keys must differ across all stages")
@@ -255,8 +244,22 @@ def parse_process(content: Mapping[str, Any]) -> SalesProcess:
     try:
         return SalesProcess.model_validate(content)
     except ValidationError as problem:
-        lines = []
-        for error in problem.errors()[:5]:
-            place = ".".join(str(part) for part in error["loc"]) or "file"
-            lines.append(f"{place}: {error['msg']}")
-        raise ProcessError("; ".join(lines)) from None
+        errors = problem.errors()[:5]
+        lines = [f"{_place(content, e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in errors]
+        raise ProcessError("; ".join(lines), [e["loc"] for e in errors]) from None
+
+
+def _place(content: Any, loc: Sequence[str | int]) -> str:
+    """Where it is, in keys: list items by their own key where they have one, else by number from 1."""
+    parts: list[str] = []
+    here = content
+    for step in loc:
+        if isinstance(step, int):
+            here = here[step] if isinstance(here, Sequence) and step < len(here) else None
+            key = here.get("key") if isinstance(here, Mapping) else None
+            parts.append(key if isinstance(key, str) and key else f"number {step + 1}")
+        else:
+            # A step that is not in the file is the kind of evidence, which pydantic names in between.
+            here = here.get(step, here) if isinstance(here, Mapping) else here
+            parts.append(step)
+    return ".".join(parts) or "the file"

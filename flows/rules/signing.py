@@ -115,8 +115,13 @@ class Mismatch:
 
 
 def read_signature(facts: RequestFacts, promise: Promise) -> SignatureState | Mismatch:
-    """Where the request stands, if it is ours beyond doubt."""
+    """Where the request stands, if it is ours beyond doubt.
+
+    A cancelled request shows neither token nor deal: it is ours only if we noted its id when we sent it.
+    """
     if facts.gone:
+        if promise.request_id is None or facts.request_id != promise.request_id:
+            return Mismatch("it is cancelled, and not known to be the one this contract became")
         return "canceled"
     if facts.token != promise.token:
         return Mismatch("its token is not the one this contract was sent under")
