@@ -282,6 +282,7 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
         ended = ("ignored", "it is about another HubSpot account")
     elif deal_id is None:
         ended = ("ignored", f"nothing is done on {event.subscription_type or 'an event without a type'}")
+    also = sorted(_merged_away(event) - {deal_id}) if deal_id else []
     return NewEvent(
         source="hubspot",
         key=key,
@@ -290,10 +291,11 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
         content={
             "type": event.subscription_type,
             "property": event.property_name,
-            "also": sorted(_merged_away(event) - {deal_id}) if deal_id else [],
+            "also": also,
         },
         deal_id=deal_id,
         occurred_at=event.occurred_at,
+        hint=not also,
         ended=ended,
     )
 

@@ -37,6 +37,7 @@ class NewEvent:
     content: Mapping[str, Any]
     deal_id: str | None = None
     occurred_at: datetime | None = None
+    hint: bool = False  # says "read this deal again": one that still waits says it for all that follow
     ended: tuple[str, str] | None = None  # (dead or ignored, reason): stored, but not to be handled
 
 
@@ -90,9 +91,17 @@ async def store_delivery(
 async def record(
     tx: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, delivery_id: int | None = None
 ) -> Recorded:
-    """Add events; one whose (source, key) is known adds no row. PostgreSQL listeners are notified on commit."""
+    """Add events; one whose (source, key) is known adds no row. PostgreSQL listeners are notified on commit.
+
+    A hint about a deal for which a hint of that kind still waits unclaimed is stored as ignored: whoever
+    claims the waiting one reads the deal after this moment.
+    """
     done = Recorded()
+    waiting = await _waiting_hints(tx, events)
     for event in events:
+        ended = event.ended
+        if event.hint and ended is None and (event.kind, event.deal_id) in waiting:
+            ended = ("ignored", "an earlier hint about this deal still waits: it covers this one")
         statement = upsert(tx, inbox).values(
             source=event.source,
             event_key=_fit(event.key, 255),
@@ -104,9 +113,9 @@ async def record(
             occurred_at=event.occurred_at,
             received_at=now,
             due_at=now,
-            state=event.ended[0] if event.ended else "due",
-            reason=event.ended[1] if event.ended else None,
-            finished_at=now if event.ended else None,
+            state=ended[0] if ended else "due",
+            reason=ended[1] if ended else None,
+            finished_at=now if ended else None,
         )
         statement = statement.on_conflict_do_nothing(index_elements=["source", "event_key"])
         row = (await tx.execute(statement.returning(inbox.c.id))).scalar_one_or_none()
@@ -114,9 +123,24 @@ async def record(
             done.known += 1
         else:
             done.new.append(int(row))
+            if event.hint and ended is None and event.deal_id:
+                waiting.add((event.kind, event.deal_id))
     if done.new and tx.dialect.name == "postgresql":
         await tx.execute(sa.text(f"notify {WAKE_CHANNEL}"))
     return done
+
+
+async def _waiting_hints(tx: AsyncConnection, events: Sequence[NewEvent]) -> set[tuple[str, str]]:
+    """Kind and deal of the hints among these for which one waits that nobody has claimed yet."""
+    deal_ids = {e.deal_id for e in events if e.hint and e.deal_id}
+    if not deal_ids:
+        return set()
+    query = (
+        sa.select(inbox.c.kind, inbox.c.deal_id)
+        .where(inbox.c.state == "due", inbox.c.attempts == 0, inbox.c.deal_id.in_(deal_ids))
+        .distinct()
+    )
+    return {(kind, deal_id) for kind, deal_id in await tx.execute(query)}
 
 
 def _fit(text: str, longest: int) -> str:
