@@ -7,7 +7,7 @@ every write here may be repeated. The inbox row is the intent.
 Needs: scopes crm.objects.{contacts,companies,deals}.{read,write}.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State
 
 from connectors.errors import RejectedError, TransientError
 from connectors.hubspot.client import Filter
-from connectors.hubspot.records import BatchWrite, Record
+from connectors.hubspot.records import BatchWrite, Record, RowError
 from flows.filing import write_note, writer_for
 from flows.ledger.inbox import Event
 from flows.retries import reading, repeating
@@ -26,7 +26,7 @@ from flows.runs import run_events
 from flows.services import Portal, Services
 
 KIND = "lead.received"
-_DOMAINS_A_SEARCH = 50  # keeps the search body under HubSpot's 3,000 characters
+_SEARCH_CHARS = 2_500  # of domains: keeps the whole search body under HubSpot's 3,000
 _OPEN_DEAL = ("dealname", "dealstage", "pipeline", "hs_is_closed")
 
 
@@ -125,8 +125,7 @@ async def _companies(s: Services, batch: _Batch) -> None:
 async def _companies_by_domain(s: Services, domains: Sequence[str]) -> dict[str, str]:
     """Search may lag, so it only finds companies; that one is not found never decides anything alone."""
     found: dict[str, str] = {}
-    for at in range(0, len(domains), _DOMAINS_A_SEARCH):
-        some = tuple(domains[at : at + _DOMAINS_A_SEARCH])
+    for some in _portions(domains):
         page = await reading(
             lambda some=some: s.hubspot.search(  # type: ignore[misc]
                 "companies", filters=[Filter("domain", "IN", values=some)], properties=["domain"]
@@ -137,31 +136,52 @@ async def _companies_by_domain(s: Services, domains: Sequence[str]) -> dict[str,
     return found
 
 
+def _portions(domains: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    portion: list[str] = []
+    for domain in domains:
+        if portion and sum(len(d) + 3 for d in (*portion, domain)) > _SEARCH_CHARS:
+            yield tuple(portion)
+            portion = []
+        portion.append(domain)
+    if portion:
+        yield tuple(portion)
+
+
 async def _contacts(s: Services, batch: _Batch) -> None:
     """Known contacts keep what they say and only gain what they lack; new ones are upserted by e-mail or phone key."""
-    with_email = {a.lead.email: a for a in batch.well if a.lead.email}
-    by_phone = {a.lead.contact_key: a for a in batch.well if not a.lead.email}
+    with_email = _grouped((a.lead.email, a) for a in batch.well if a.lead.email)
+    by_phone = _grouped((a.lead.contact_key, a) for a in batch.well if not a.lead.email)
     for id_property, wanted in (("email", with_email), ("dealflow_contact_key", by_phone)):
         known = await _read_by(s, "contacts", id_property, wanted)
         gaps: dict[str, dict[str, str]] = {}
         rows: dict[str, dict[str, str]] = {}
-        for key, arrival in wanted.items():
-            values = _contact_values(arrival.lead)
+        for key, arrivals in wanted.items():
+            values = _contact_values(arrivals[0].lead)
             record = known.get(key)
             if record is None:
                 rows[key] = {**values, id_property: key}
                 continue
-            arrival.contact_id = record.id
             lacking = {k: v for k, v in values.items() if not (record.properties.get(k) or "").strip()}
             if lacking:
-                gaps[record.id] = lacking
+                gaps.setdefault(record.id, {}).update(lacking)
+            for arrival in arrivals:
+                arrival.contact_id = record.id
         written = await _upsert(s, "contacts", id_property, rows)
         for key in rows:
-            if _row_ok(wanted[key], written, key):
-                wanted[key].contact_id = written.records[key].id
-                wanted[key].new_contact = key in written.created
+            for arrival in wanted[key]:
+                if _row_ok(arrival, written, key):
+                    arrival.contact_id = written.records[key].id
+                    arrival.new_contact = key in written.created
         if gaps:
             await repeating(lambda gaps=gaps: s.hubspot.batch_update("contacts", gaps))  # type: ignore[misc]
+
+
+def _grouped(pairs: Iterable[tuple[str, Arrival]]) -> dict[str, list[Arrival]]:
+    """Leads of one person may stand in different lanes, e.g. by two spellings of one phone number."""
+    found: dict[str, list[Arrival]] = {}
+    for key, arrival in pairs:
+        found.setdefault(key, []).append(arrival)
+    return found
 
 
 def _contact_values(lead: Lead) -> dict[str, str]:
@@ -217,29 +237,41 @@ async def _deals(s: Services, batch: _Batch, portal: Portal) -> None:
     """One deal a lead, keyed by the lead: a deal that is there already is taken as it is, never set back."""
     known = await _own_deals(s, batch)
     owners = [(o.id, o.email or "") for o in portal.owners]
-    rows: dict[str, dict[str, str]] = {}
-    first: dict[str, Arrival] = {}  # company -> the lead of this batch that makes its deal
-    followers: list[tuple[Arrival, Arrival]] = []
+    groups: dict[str, list[Arrival]] = {}  # buyer -> its leads of this batch that need a deal
     for arrival in batch.well:
-        lead = arrival.lead
-        owner, arrival.routed = route(lead, s.process.routing, owners)
+        _, arrival.routed = route(arrival.lead, s.process.routing, owners)
         if arrival.joined:
             continue
-        if lead.key in known:
-            arrival.deal_id = known[lead.key].id
-            continue
-        leader = first.setdefault(arrival.company_id or lead.key, arrival)
-        if leader is not arrival:
-            followers.append((arrival, leader))
-            continue
-        rows[lead.key] = _deal_values(s, portal, lead, owner, arrival.routed)
-    written = await _upsert(s, "deals", "dealflow_lead_key", rows)
-    by_key = {a.lead.key: a for a in batch.well}
-    for key in rows:
-        if _row_ok(by_key[key], written, key):
-            by_key[key].deal_id = written.records[key].id
-    for arrival, leader in followers:
-        arrival.deal_id, arrival.joined, arrival.problem = leader.deal_id, True, leader.problem
+        group = groups.setdefault(arrival.company_id or arrival.contact_id, [])
+        if arrival.lead.key in known:
+            arrival.deal_id = known[arrival.lead.key].id
+            if _is_open(known[arrival.lead.key], portal):
+                group.insert(0, arrival)
+        else:
+            group.append(arrival)
+    while groups := {buyer: left for buyer, group in groups.items() if (left := _settled(group))}:
+        rows = {}
+        for leader in (group[0] for group in groups.values()):
+            owner, _ = route(leader.lead, s.process.routing, owners)
+            rows[leader.lead.key] = _deal_values(s, portal, leader.lead, owner, leader.routed)
+        written = await _upsert(s, "deals", "dealflow_lead_key", rows)
+        for leader in (group[0] for group in groups.values()):
+            if _row_ok(leader, written, leader.lead.key):
+                leader.deal_id = written.records[leader.lead.key].id
+
+
+def _settled(group: list[Arrival]) -> list[Arrival]:
+    """Those of one buyer's leads that still need a deal: none once one of them has it, for then all others join it.
+
+    The first in line makes it; where HubSpot refuses that one, the next is tried.
+    """
+    owner = next((a for a in group if a.deal_id), None)
+    waiting = [a for a in group if not a.deal_id and a.problem is None]
+    if owner is None:
+        return waiting
+    for arrival in waiting:
+        arrival.deal_id, arrival.joined = owner.deal_id, True
+    return []
 
 
 def _deal_values(s: Services, portal: Portal, lead: Lead, owner: str | None, routed: str) -> dict[str, str]:
@@ -268,14 +300,28 @@ async def _associations(s: Services, batch: _Batch) -> None:
         ("deals", "companies"): {(a.deal_id, a.company_id) for a in well if a.company_id},
     }
     for (left, right), wanted in pairs.items():
-        if wanted:
-            errors = await repeating(
-                lambda left=left, right=right, wanted=wanted: s.hubspot.associate_default(  # type: ignore[misc]
-                    left, right, sorted(wanted)
-                )
+        if wanted and await _link(s, left, right, wanted):
+            await _find_whose_link_fails(s, left, right, well)
+
+
+async def _link(s: Services, left: str, right: str, pairs: set[tuple[str, str]]) -> RowError | None:
+    """Link these pairs; the first error that HubSpot answers for one."""
+    errors = await repeating(lambda: s.hubspot.associate_default(left, right, sorted(pairs)))
+    return errors[0] if errors else None
+
+
+async def _find_whose_link_fails(s: Services, left: str, right: str, arrivals: Sequence[Arrival]) -> None:
+    """The answer does not say which pair failed: one by one, so that the failure concerns its own lead alone."""
+    for arrival in arrivals:
+        one, other = getattr(arrival, f"{_ID_OF[left]}_id"), getattr(arrival, f"{_ID_OF[right]}_id")
+        error = await _link(s, left, right, {(one, other)}) if one and other else None
+        if error is not None:
+            arrival.problem = RejectedError(
+                "hubspot", "associate_default", category=error.category, status=error.status
             )
-            if errors:
-                raise RejectedError("hubspot", "associate_default", category=errors[0].category)
+
+
+_ID_OF = {"deals": "deal", "contacts": "contact", "companies": "company"}
 
 
 async def _read_by(
@@ -293,8 +339,9 @@ async def _read_by(
             "jobtitle",
             "country",
             "dealflow_contact_key",
+            "hs_additional_emails",  # by which a person is found too; not asked for, it is not matched
         ),
-        "deals": ("dealstage", "dealflow_lead_key"),
+        "deals": (*_OPEN_DEAL, "dealflow_lead_key"),
     }[object_type]
     read = await reading(
         lambda: s.hubspot.read_batch(object_type, wanted, properties=properties, id_property=id_property)
