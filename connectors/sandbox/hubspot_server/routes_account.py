@@ -1,11 +1,10 @@
-"""Owners, account details and usage, OAuth tokens, and form submissions.
+"""Owners, account details and usage, and form submissions.
 
 Sources: owners and account guides, form submission pages (read 2026-04-13; facts sections 1, 2, 5, 10).
 """
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from connectors.sandbox.hubspot_server.catalog import object_type
@@ -15,7 +14,6 @@ from connectors.sandbox.hubspot_server.records import Source
 from connectors.sandbox.hubspot_server.times import instant
 from connectors.sandbox.hubspot_server.web import Call, Site
 
-TOKEN_LIVES_S = 1_800
 FORM_DELAY_S = 2.0
 """A form answers before the contact exists (observed; facts section 10)."""
 
@@ -28,9 +26,6 @@ def mount(site: Site) -> None:
     account = ("/account-info/{version}", "/account-info/v3")
     site.serve("GET", [f"{a}/details" for a in account], details)
     site.serve("GET", [f"{a}/api-usage/daily/private-apps" for a in account], usage)
-    site.serve("POST", ["/oauth/v1/token", "/oauth/{version}/token"], token)
-    site.serve("POST", ["/oauth/{version}/token/introspect"], introspect)
-    site.serve("POST", ["/oauth/{version}/token/revoke"], revoke)
     form = "/submissions/v3/integration"
     site.serve("POST", [f"{form}/submit/{{portal_id}}/{{form_guid}}"], submit_form)
     site.serve("POST", [f"{form}/secure/submit/{{portal_id}}/{{form_guid}}"], submit_form)
@@ -96,56 +91,6 @@ async def usage(call: Call) -> tuple[int, Any]:
     return 200, {"results": [row]}
 
 
-async def token(call: Call) -> tuple[int, Any]:
-    """An access token for 30 virtual minutes, from a code or a refresh token."""
-    form = {k: v[0] for k, v in parse_qs(call.raw.decode()).items()}
-    grant = form.get("grant_type", "")
-    if grant not in ("authorization_code", "refresh_token", "client_credentials"):
-        return 400, _oauth_error("BAD_GRANT_TYPE", "missing or unknown grant type")
-    if form.get("client_secret") != call.portal.events.client_secret:
-        return 401, _oauth_error("BAD_CLIENT_SECRET", "missing or invalid client secret")
-    if grant == "refresh_token" and not form.get("refresh_token", "").startswith("refresh-"):
-        return 400, _oauth_error("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
-    bench = call.portal.bench
-    access, refresh = f"oauth-{bench.new_hex(32)}", f"refresh-{bench.new_hex(32)}"
-    call.portal.tokens[access] = {
-        "expires_ms": bench.clock.now_ms() + TOKEN_LIVES_S * 1000,
-        "client_id": form.get("client_id", ""),
-    }
-    return 200, {
-        "token_type": "bearer",
-        "access_token": access,
-        "refresh_token": form.get("refresh_token") or refresh,
-        "expires_in": TOKEN_LIVES_S,
-        "hub_id": call.portal.portal_id,
-    }
-
-
-async def introspect(call: Call) -> tuple[int, Any]:
-    """Whether a token is good, and for how long."""
-    form = {k: v[0] for k, v in parse_qs(call.raw.decode()).items()}
-    issued = call.portal.tokens.get(form.get("token", ""))
-    left_ms = issued["expires_ms"] - call.portal.bench.clock.now_ms() if issued else 0
-    if issued is None or left_ms <= 0:
-        return 200, {"active": False}
-    return 200, {
-        "active": True,
-        "token_type": "access",
-        "hub_id": call.portal.portal_id,
-        "client_id": issued["client_id"],
-        "expires_in": left_ms // 1000,
-    }
-
-
-async def revoke(call: Call) -> tuple[int, Any]:
-    """Take a token back: it counts as expired from now on."""
-    form = {k: v[0] for k, v in parse_qs(call.raw.decode()).items()}
-    issued = call.portal.tokens.get(form.get("token", ""))
-    if issued is not None:
-        issued["expires_ms"] = 0
-    return 204, None
-
-
 async def submit_form(call: Call) -> tuple[int, Any]:
     """A form submission: the answer comes first, the contact a moment later, by e-mail one per person."""
     portal, body = call.portal, call.body()
@@ -192,10 +137,6 @@ def _check_age(call: Call, submitted_at: Any) -> None:
     now_ms = call.portal.bench.clock.now_ms()
     if not str(submitted_at).isdigit() or not 0 <= now_ms - int(submitted_at) < 30 * 86_400_000:
         raise Refusal(400, "submittedAt must be in milliseconds and less than a month ago")
-
-
-def _oauth_error(status: str, message: str) -> dict[str, Any]:
-    return {"status": status, "message": message, "correlationId": correlation_id()}
 
 
 def _owner(owner: Owner) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from connectors.sandbox.hubspot_server.catalog import ObjectType
 from connectors.sandbox.hubspot_server.errors import Refusal
+from connectors.sandbox.hubspot_server.pipelines import Pipeline
 from connectors.sandbox.hubspot_server.web import Call, Site
 
 BASES = ("/crm/pipelines/{version}/{object_type}", "/crm/v3/pipelines/{object_type}")
@@ -75,7 +76,7 @@ async def delete(call: Call) -> tuple[int, Any]:
 async def audit(call: Call) -> tuple[int, Any]:
     """What was changed in a pipeline, newest first."""
     found = call.portal.pipelines.one(call.kind(), call.args["pipeline_id"])
-    return 200, {"results": [{**a, "portalId": call.portal.portal_id} for a in found.audit]}
+    return 200, {"results": _entries(call, found)}
 
 
 async def list_stages(call: Call) -> tuple[int, Any]:
@@ -121,7 +122,11 @@ async def stage_audit(call: Call) -> tuple[int, Any]:
     pipelines, ident = call.portal.pipelines, call.args["stage_id"]
     pipelines.stage(call.kind(), call.args["pipeline_id"], ident)
     found = pipelines.one(call.kind(), call.args["pipeline_id"])
-    return 200, {"results": [a for a in found.audit if a["identifier"] == ident]}
+    return 200, {"results": [a for a in _entries(call, found) if a["identifier"] == ident]}
+
+
+def _entries(call: Call, found: Pipeline) -> list[dict[str, Any]]:
+    return [{**a, "portalId": call.portal.portal_id} for a in found.audit]
 
 
 def _change(call: Call, *, whole: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from connectors.sandbox.hubspot_server import (
     routes_control,
     routes_files,
     routes_labels,
+    routes_oauth,
     routes_objects,
     routes_pipelines,
     routes_properties,
@@ -111,6 +112,7 @@ def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
         routes_pipelines,
         routes_files,
         routes_account,
+        routes_oauth,
         pages,
     ):
         part.mount(site)

@@ -306,3 +306,12 @@ def test_signature_helper_accepts_a_delivery(official, plain):
         str(at_ms),
     )
     assert Signature.is_valid(headers["X-HubSpot-Signature"], "secret", body, signature_version="v1")
+
+
+def test_the_watch_finds_a_field_too_many(against_old):
+    """A field that the client's model lacks is reported, also inside lists: the other tests can fail by it."""
+    stage = {"id": "s", "label": "S", "colour": "red"}
+    pages = {"results": [{"id": "p", "label": "P", "stages": [stage]}]}
+    assert against_old(pipeline.CollectionResponsePipelineNoPaging, pages) == [
+        "CollectionResponsePipelineNoPaging.results[0].stages[0].colour: unknown to PipelineStage"
+    ]
