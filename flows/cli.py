@@ -151,18 +151,8 @@ def gateway() -> None:
 def worker() -> None:
     """Handle events and scheduled runs until stopped."""
     from flows import worker as worker_module
-    from flows.services import open_services
 
-    settings = _settings()
-
-    async def serve() -> None:
-        s = await open_services(settings)
-        try:
-            await worker_module.serve(s)
-        finally:
-            await s.close()
-
-    _run(serve())
+    worker_module.run(_settings())
 
 
 @app.command

@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -27,6 +29,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from config.settings import Settings
 from connectors.errors import ConnectorError
 from flows import services
 from flows.dispatch import (
@@ -44,7 +47,7 @@ from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event, LeaseLostError
 from flows.prefect_client import client_context
 from flows.retries import ODD_TRIES, park_delay_s
-from flows.services import Services, SetupError
+from flows.services import Services, SetupError, open_services
 from flows.sync_deals import watch_from_now
 from flows.wake import Waker
 
@@ -348,8 +351,11 @@ def _is_dead_neighbour(owner: str) -> bool:
     return False
 
 
-async def serve(s: Services) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises SetupError when Prefect has no deployments of ours."""
+async def serve(s: Services, ready: Callable[[Worker], None]) -> None:
+    """Run a worker until it is told to stop; `ready` gets it before it starts.
+
+    Raises SetupError when no Prefect server is named or it has no deployments of ours.
+    """
     if not PREFECT_API_URL.value():
         raise SetupError(
             "PREFECT_API_URL is not set: name the Prefect server, e.g. http://127.0.0.1:4200/api"
@@ -363,7 +369,42 @@ async def serve(s: Services) -> None:
     ):
         async with client_context() as context:
             worker = Worker(s, context.client)
-            loop = asyncio.get_running_loop()
-            for name in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(name, worker.stop)
+            ready(worker)
             await worker.run()
+
+
+def run(settings: Settings) -> None:
+    """`dealflow worker`: until SIGTERM or SIGINT, then finish what is under way. Raises what `serve` raises.
+
+    The loop runs beside the main thread: Prefect's engine puts its own SIGTERM handler in place for each run,
+    which would tear the run (and the worker) down. Outside the main thread it cannot, and the signals stay ours.
+    """
+    stopping = threading.Event()
+    tell: list[Callable[[], object]] = []
+
+    def ready(worker: Worker) -> None:
+        loop = asyncio.get_running_loop()
+        tell.append(lambda: loop.call_soon_threadsafe(worker.stop))
+        if stopping.is_set():
+            worker.stop()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        for call in tell:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                call()
+
+    async def main() -> None:
+        s = await open_services(settings)
+        try:
+            await serve(s, ready)
+        finally:
+            await s.close()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    with ThreadPoolExecutor(1, "dealflow-worker") as pool:
+        done = pool.submit(asyncio.run, main())
+        while not done.done():
+            wait([done], timeout=1)  # signal handlers run in between
+        done.result()

@@ -93,6 +93,25 @@ def test_kill_9_before_the_vendor_took_the_contract(stack: Stack) -> None:
     stack.assert_done_once()
 
 
+def test_sigterm_lets_what_is_under_way_end(stack: Stack) -> None:
+    """A worker that is told to stop in the middle of a run finishes it, exits with 0 and leaves nothing claimed."""
+    stack.start()
+    fault = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 3, "times": 1}
+    assert stack.hubspot.post("/_sandbox/faults", json=fault).status_code == 201
+    stack.lead()
+    stack.until(
+        "the run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+    )
+    worker = stack.worker
+    worker.process.terminate()
+    assert worker.process.wait(30) == 0
+    stack.parts.started.remove(worker)
+    assert len(stack.records("deals")) == 1
+    states = stack.health()["inbox"]
+    assert states.get("done") == 1 and not states.get("claimed")
+    assert [r["state_type"] for r in stack.prefect.runs("intake-leads")][-1] == "COMPLETED"
+
+
 def test_prefect_server_away(stack: Stack) -> None:
     """While Prefect is away deliveries are stored and /healthz says so; when it is back they are handled."""
     stack.start()
