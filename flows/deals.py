@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
 from flows.retries import reading
 from flows.rules.exit_criteria import DealFacts
@@ -115,7 +116,10 @@ def deal_properties(process: SalesProcess, extra: Iterable[str] = ()) -> tuple[s
 
 
 async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = False) -> dict[str, DealFile]:
-    """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage."""
+    """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage.
+
+    Raises TransientError when HubSpot answers an error for one of them: that says nothing about the deal.
+    """
     portal = await s.portal()
     ids = list(dict.fromkeys(deal_ids))
     if not ids:
@@ -129,6 +133,10 @@ async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = Fa
             history=("dealstage",) if history else (),
         )
     )
+    for error in deals.failed.values():
+        raise TransientError(
+            "hubspot", "read_batch_deals", detail="a row was not read", category=error.category
+        )
     real = sorted({record.id for record in deals.records.values()})
     links = {
         kind: await reading(lambda kind=kind: s.hubspot.associated("deals", kind, real))  # type: ignore[misc]

@@ -87,9 +87,10 @@ class Swept:
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, tuple[str, ...]]:
-    """Absorb all deals that the events name, in bulk. Returns what was found per deal."""
+    """Absorb all deals that the events name (a merge names several), in bulk. Returns what was found per deal."""
     found: dict[str, tuple[str, ...]] = {}
-    await absorb(s, [e.deal_id for e in events if e.deal_id], Swept(), found)
+    ids = [deal_id for e in events for deal_id in (e.deal_id, *e.content.get("also", ())) if deal_id]
+    await absorb(s, ids, Swept(), found)
     return found
 
 
@@ -159,15 +160,22 @@ async def _sweep_changed(s: Services, since: datetime, until: datetime, swept: S
 
 
 async def _sweep_all(s: Services, swept: Swept) -> None:
+    """Every page of the list; then those we hold that were on none: archived or merged away without a word."""
     after: str | None = None
+    listed: set[str] = set()
     while True:
         page = await reading(
             lambda after=after: s.hubspot.list_page("deals", properties=["dealstage"], after=after)  # type: ignore[misc]
         )
-        await absorb(s, [record.id for record in page.records], swept)
+        ids = [record.id for record in page.records]
+        listed |= set(ids)
+        await absorb(s, ids, swept)
         after = page.after
         if after is None:
-            return
+            break
+    async with s.ledger.read() as tx:
+        held = {line[0] for lines in (await mirror.deals_by_stage(tx)).values() for line in lines}
+    await absorb(s, sorted(held - listed), swept)
 
 
 async def absorb(
@@ -180,7 +188,8 @@ async def absorb(
         chunk = ids[at : at + _CHUNK]
         files = await read_deals(s, chunk, history=True)
         await _store(s, files, since, swept, found)
-        gone = [deal_id for deal_id in chunk if deal_id not in files]
+        # A merged deal answers as its survivor: under its old id it is no more.
+        gone = [deal_id for deal_id in chunk if deal_id not in files or files[deal_id].id != deal_id]
         swept.gone += len(gone)
         if gone:
             async with s.ledger.write() as tx:
@@ -205,7 +214,8 @@ async def _store(
     ):
         rows += [_row(kind, record) for record in {r.id: r for r in records}.values()]
     async with s.ledger.write() as tx:
-        changed = {i for kind, i in await mirror.keep(tx, rows, now=now) if kind == "deals"}
+        moved = await mirror.keep(tx, rows, now=now)
+        changed = {i for kind, i in moved if kind == "deals"}
         links = {f.id: {c.record.id: sorted(c.roles) for c in f.contacts} for f in deals.values()}
         changed |= await mirror.keep_links(tx, "deals", "contacts", links)
         for kind, ids in (
@@ -218,7 +228,8 @@ async def _store(
         fresh = await mirror.keep_stage_entries(tx, entries)
         due = [event for f in deals.values() for event in _due(s, f, fresh, since)]
         recorded = await inbox.record(tx, due, now=now)
-        await inbox.nudge(tx, sorted(changed), now=now)
+        beside = {f.id for f in deals.values() if not moved.isdisjoint(_beside(f))}
+        await inbox.nudge(tx, sorted(changed | beside), now=now)
     swept.seen += len(deals)
     swept.changed += len(changed)
     swept.entries += len(fresh)
@@ -226,6 +237,15 @@ async def _store(
     if found is not None:
         for asked, file in files.items():
             found[asked] = tuple(e.kind for e in due if e.deal_id == file.id)
+
+
+def _beside(file: DealFile) -> set[tuple[str, str]]:
+    """What a held event may be waiting for besides the deal itself: an address, a price."""
+    return {
+        *(("contacts", c.record.id) for c in file.contacts),
+        *(("companies", c.id) for c in file.companies),
+        *(("line_items", i.id) for i in file.line_items),
+    }
 
 
 def _row(kind: str, record: Any) -> MirrorRow:
