@@ -1,0 +1,253 @@
+"""The process file: the one that ships, and what each mistake is told."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import config.settings
+from config.files import line_of, read_yaml
+from flows.rules.sales_process import ProcessError, SalesProcess, parse_process
+
+SHIPPED = Path(config.settings.__file__).with_name("sales_process.yaml")
+CONTENT = read_yaml(SHIPPED)
+
+
+def change(where: str, value: Any) -> dict[str, Any]:
+    """The shipped file with one place changed; `...` as value takes the place away."""
+    content: Any = copy.deepcopy(CONTENT)
+    here, steps = content, [int(s) if s.isdigit() else s for s in where.split("/")]
+    for step in steps[:-1]:
+        here = here[step]
+    if value is ...:
+        del here[steps[-1]]
+    else:
+        here[steps[-1]] = value
+    return dict(content)
+
+
+def test_the_shipped_process() -> None:
+    """Seven phases and Lost, in order; what happens on entry, how it ends, who is asked to sign."""
+    process = parse_process(CONTENT)
+    assert process.keys == (
+        "prospecting",
+        "qualification",
+        "development",
+        "presentation",
+        "discussion",
+        "closing",
+        "won",
+        "lost",
+    )
+    assert (process.first.key, process.won.key) == ("prospecting", "won")
+    proposal, contract = process.stage_for("generate_proposal"), process.stage_for("send_contract")
+    assert proposal is not None
+    assert contract is not None
+    assert (proposal.key, contract.key) == ("presentation", "closing")
+    outcomes = process.signature_outcomes
+    assert (outcomes.completed.move_to, outcomes.declined.move_to, outcomes.expired.stay) == (
+        "won",
+        "discussion",
+        True,
+    )
+    assert process.seller.counter_signer is not None
+    probabilities = [s.probability for s in process.stages if s.closed is None]
+    assert probabilities == sorted(probabilities)
+    assert process.stage("won").hubspot_name == "Account management (Won)"
+    with pytest.raises(KeyError):
+        process.stage("nowhere")
+
+
+def test_the_gate_before_closing_asks_for_all_before_it() -> None:
+    """Before a contract goes out, everything that the stages before ask for is asked for; the signature is not."""
+    asked = [c.key for c in parse_process(CONTENT).gate_before("closing")]
+    assert asked == [
+        "buyer_reachable",
+        "buyer_known",
+        "need_stated",
+        "budget_named",
+        "positions_agreed",
+        "proposal_on_file",
+        "signer_named",
+    ]
+    assert parse_process(CONTENT).gate_before("prospecting") == ()
+    assert [c.key for c in parse_process(CONTENT).gate_before("won")] == [*asked, "contract_signed"]
+
+
+MISTAKES: list[tuple[str, Any, str]] = [
+    ("pipeline", ..., "pipeline: Field required"),
+    ("pipelin", "x", "pipelin: Extra inputs"),
+    ("currency", "Euro", "currency: "),
+    ("seller/email", "not an address", "seller.email: "),
+    ("seller/payment_days", 400, "seller.payment_days: "),
+    ("seller/counter_signer", {"name": "C"}, "seller.counter_signer.email: Field required"),
+    ("routing/rules", [{"country": [], "owner": "a@b.example"}], "routing.rules.number 1.country: "),
+    ("routing/rules", [{"country": ["DE"], "owner": "dora"}], "routing.rules.number 1.owner: "),
+    ("routing/otherwise", "nobody", "routing.otherwise"),
+    ("roles/signer", "Decision maker", "roles: each role needs a label of its own"),
+    ("stages", [], "stages: "),
+    ("stages", CONTENT["stages"][6:], "stages: at least one stage is open"),
+    ("stages/7", ..., "stages: exactly one stage is closed: won"),
+    ("stages/0/key", "qualification", "stages: stage keys must differ"),
+    ("stages/0/key", "Prospecting", "stages.Prospecting.key: "),
+    ("stages/0/key", ..., "stages.number 1.key: Field required"),
+    ("stages/0/label", "Qualification", "stages: each stage needs a stage of its own in HubSpot"),
+    ("stages/0/hubspot_stage", "Closing", "stages: each stage needs a stage of its own in HubSpot"),
+    ("stages/0/on_enter", ["send_contract"], "stages: an action stands in on_enter of one stage only"),
+    ("stages/0/on_enter", ["dance"], "stages.prospecting.on_enter.number 1: "),
+    ("stages/0/probability", 1.5, "stages.prospecting.probability: "),
+    ("stages/6/probability", 0.9, "stages.won: a stage that is closed: won has probability 1.0"),
+    ("stages/7/probability", 0.1, "stages.lost: a stage that is closed: lost has probability 0.0"),
+    ("stages/1/closed", "maybe", "stages.qualification.closed: "),
+    ("stages/1/exit_criteria/0/kind", "feeling", "stages.qualification.exit_criteria.need_stated.kind: "),
+    ("stages/1/exit_criteria/0/says", "", "stages.qualification.exit_criteria.need_stated.says: "),
+    ("stages/1/exit_criteria/0/key", "buyer_known", "stages: criterion keys must differ"),
+    ("stages/1/exit_criteria/0/evidence", ..., "exit_criteria.need_stated.evidence: Field required"),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"feeling": "good"},
+        "need_stated.evidence: give one of: property, contact, company, line_items, document, signature",
+    ),
+    ("stages/1/exit_criteria/0/evidence", "need", "need_stated.evidence: give one of"),
+    ("stages/1/exit_criteria/0/evidence", {"property": "p"}, "evidence.property: give exactly one of"),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"property": "p", "is": "set", "equals": "x"},
+        "evidence.property: give exactly one of",
+    ),
+    ("stages/1/exit_criteria/0/evidence", {"property": "p", "equals": ""}, "evidence.property.equals: "),
+    ("stages/1/exit_criteria/0/evidence", {"property": "p", "one_of": [""]}, "one_of.number 1: "),
+    ("stages/1/exit_criteria/0/evidence", {"property": "p", "at_least": "x"}, "property.at_least: "),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"contact": "boss"},
+        "criterion need_stated: there is no role 'boss'",
+    ),
+    ("stages/1/exit_criteria/0/evidence", {"contact": "any", "role": "x"}, "contact.role: Extra inputs"),
+    ("stages/1/exit_criteria/0/evidence", {"company": "some"}, "evidence.company"),
+    ("stages/1/exit_criteria/0/evidence", {"line_items": 0}, "evidence.line_items"),
+    ("stages/1/exit_criteria/0/evidence", {"document": "invoice"}, "evidence.document"),
+    ("stages/1/exit_criteria/0/evidence", {"signature": "declined"}, "evidence.signature"),
+    ("signature_outcomes/expired", ..., "signature_outcomes.expired: Field required"),
+    (
+        "signature_outcomes/expired",
+        {},
+        "signature_outcomes.expired: give exactly one of: move_to, stay: true",
+    ),
+    (
+        "signature_outcomes/expired",
+        {"stay": True, "move_to": "won"},
+        "signature_outcomes.expired: give exactly one",
+    ),
+    (
+        "signature_outcomes/declined",
+        {"move_to": "nowhere"},
+        "signature_outcomes.declined: there is no stage 'nowhere'",
+    ),
+    (
+        "signature_outcomes/completed",
+        {"stay": True},
+        "signature_outcomes.completed: a signed contract moves the deal",
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "says"), MISTAKES)
+def test_a_mistake_is_told_with_its_key(where: str, value: Any, says: str) -> None:
+    """Each mistake is refused in one line that names stage and criterion by their keys and what is wrong."""
+    with pytest.raises(ProcessError) as caught:
+        parse_process(change(where, value))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "Value error" not in str(caught.value)
+    assert caught.value.places
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    """Up to five, so that the file is mended in one go."""
+    content = change("currency", "Euro")
+    content["stages"][0]["exit_criteria"][0]["evidence"] = {"feeling": 1}
+    with pytest.raises(ProcessError) as caught:
+        parse_process(content)
+    assert "currency: " in str(caught.value)
+    assert "buyer_reachable.evidence: " in str(caught.value)
+
+
+def test_a_mistake_is_found_again_in_the_file() -> None:
+    """The place of a mistake leads to its line."""
+    with pytest.raises(ProcessError) as caught:
+        parse_process(change("stages/1/exit_criteria/1/evidence", {"property": "amount", "at_least": "x"}))
+    line = line_of(SHIPPED, caught.value.places[0])
+    assert line is not None
+    assert "at_least" in SHIPPED.read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+@pytest.mark.parametrize("content", [{}, [], None, "text", {"stages": None}, {"stages": [None, 5]}, {1: 2}])
+def test_no_process_at_all(content: Any) -> None:
+    """Whatever stands in the file instead: ProcessError."""
+    with pytest.raises(ProcessError):
+        parse_process(content)
+
+
+def test_a_process_does_not_change() -> None:
+    """What was read at the start holds while the worker runs."""
+    process = parse_process(CONTENT)
+    with pytest.raises(ValidationError):
+        process.currency = "USD"
+
+
+def test_it_can_be_written_as_a_json_schema() -> None:
+    """Editors complete the file by it: every key of the shipped file is known to the schema."""
+    schema = SalesProcess.model_json_schema()
+    assert set(CONTENT) <= set(schema["properties"])
+    assert {"PropertyEvidence", "SignatureEvidence", "Stage"} <= set(schema["$defs"])
+
+
+def _paths(content: Any, before: tuple[str, ...] = ()) -> list[str]:
+    """Every place in the file."""
+    items: Any = content.items() if isinstance(content, dict) else enumerate(content)
+    found: list[str] = []
+    for step, value in items:
+        found.append("/".join([*before, str(step)]))
+        if isinstance(value, dict | list):
+            found += _paths(value, (*before, str(step)))
+    return found
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.text(max_size=3), max_size=2),
+) | st.dictionaries(
+    st.sampled_from(["key", "property", "is", "contact", "evidence"]), st.text(max_size=3), max_size=2
+)
+
+
+@given(st.sampled_from(_paths(CONTENT)), ANYTHING | st.just(...))
+def test_any_change_is_a_process_or_a_process_error(where: str, value: Any) -> None:
+    """However the file is changed: it is a whole process, with first and won stage, or refused with a place."""
+    try:
+        process = parse_process(change(where, value))
+    except ProcessError as problem:
+        assert ": " in str(problem)
+        return
+    assert process.first.closed is None
+    assert process.won.closed == "won"
+    assert process.signature_outcomes.completed.move_to in process.keys
+    for key in process.keys:
+        process.gate_before(key)
+
+
+def test_comments_and_order_of_keys_do_not_matter() -> None:
+    """Written anew by a program, the file means the same."""
+    written: Callable[..., str] = yaml.safe_dump
+    assert parse_process(yaml.safe_load(written(CONTENT, sort_keys=True))) == parse_process(CONTENT)
