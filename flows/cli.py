@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import cyclopts
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from config.files import ConfigFileError
 from config.settings import Settings, SettingsError, load_settings, unknown_names
@@ -67,6 +67,10 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.setup_prefect", "PrefectSetupError"),
         ("flows.launch", "LaunchError"),
         ("flows.demo", "DemoFailed"),
+        ("flows.rehearsal.rates", "RatesError"),
+        ("flows.rehearsal.desk", "DeskError"),
+        ("flows.rehearsal.play", "PlayError"),
+        ("flows.rehearsal.world", "StandInRefused"),
     ):
         if module in sys.modules:
             known.append(getattr(sys.modules[module], name))
@@ -284,6 +288,69 @@ def demo(*, keep: bool = False, json_file: Path | None = None) -> None:
     from flows.demo import play
 
     play(keep=keep, json_file=json_file)
+
+
+@app.command
+def rehearse(
+    *,
+    process: Path | None = None,
+    deals: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=5000))] = 200,
+    days: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=366))] = 90,
+    seed: int = 7,
+    people: Path | None = None,
+    ledger: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Play a quarter of the sales process in seconds, on the stand-ins, with simulated reps, buyers and signers.
+
+    The same seed gives the same ledger, byte for byte. Exit code 1 when a promise is broken.
+
+    Parameters
+    ----------
+    process
+        The process file to rehearse; else the one in force.
+    deals
+        How many buyers send a lead.
+    days
+        How many calendar days are played.
+    people
+        A YAML file that changes how people behave; flows/rehearsal/rates.py lists all rates.
+    ledger
+        Keep the ledger as this SQLite file; else it is thrown away.
+    """
+    import os
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from config.files import read_yaml
+    from flows.rehearsal.play import Plan, play
+    from flows.rehearsal.rates import parse_rates
+    from flows.rehearsal.report import report, show
+
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    for name in unknown_names(os.environ):
+        _complain(f"{name} is set, but no such setting exists: a misspelling?")
+    plan = Plan(
+        process_file=process or load_settings().process_path,
+        deals=deals,
+        days=days,
+        seed=seed,
+        rates=parse_rates(read_yaml(people) if people else {}),
+        ledger=ledger,
+    )
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(f"{deals} buyers, {days} days", total=days)
+        played = _run(play(plan, lambda day, _now: bar.update(task, completed=day)))
+    found = report(played)
+    if as_json:
+        _say(json.dumps(found.as_json(), indent=2, default=str))
+    else:
+        show(found, Console(highlight=False))
+    if not found.ok:
+        broken = next(c.broken[0] for c in found.checks if c.broken)
+        raise Refused(f"seed {seed}, deal {broken.deal_id}: broken: {broken.promise}")
 
 
 @inbox_app.command(name="list")
