@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from connectors.sandbox.clock import Clock
 from connectors.sandbox.control import control_router
+from connectors.sandbox.docs import docs_router
 from connectors.sandbox.dropbox_sign_server.access import check_key, tier_of
 from connectors.sandbox.dropbox_sign_server.account_api import account_router
 from connectors.sandbox.dropbox_sign_server.control import sandbox_router
@@ -71,6 +72,7 @@ class DropboxSignSandbox:
         app.include_router(follow_up_router(self.state, self.engine, self.signers))
         app.include_router(requests_router(self.state, self.engine))
         app.include_router(account_router(self.state))
+        app.include_router(docs_router(app, "Dropbox Sign"))
         return app
 
     async def _gate(self, request: Request, call_next: Next) -> Response:

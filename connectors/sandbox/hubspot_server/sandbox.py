@@ -5,6 +5,7 @@ from starlette.types import ASGIApp
 from connectors.sandbox.clock import Clock
 from connectors.sandbox.control import control_router
 from connectors.sandbox.deliveries import Deliveries
+from connectors.sandbox.docs import docs_router
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot_server import (
     pages,
@@ -118,3 +119,4 @@ def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
         part.mount(site)
     site.app.include_router(control_router(sandbox.bench, sandbox.reset))
     site.app.include_router(routes_control.control(site))
+    site.app.include_router(docs_router(site.app, "HubSpot"))
