@@ -197,8 +197,7 @@ async def _complete(
     event: Event, contract: Contract, request_id: str, file: DealFile, s: Services
 ) -> Outcome:
     """Everybody signed: move the deal, then fetch and file the signed PDF (it is made a little later)."""
-    won = s.process.signature_outcomes.completed.move_to
-    assert won is not None
+    target = s.process.signature_outcomes.completed.move_to
     async with s.ledger.read() as tx:
         on_file = await papers.kinds_on_file(tx, [file.id])
     facts = file.facts(documents=on_file.get(file.id, ()), signature="completed")
@@ -211,7 +210,10 @@ async def _complete(
     steps = [
         Step("read the request back", f"request {request_id}", "all signers signed, token and deal match")
     ]
-    steps.append(await _move(event, contract, file, won, "completed", s))
+    if target is not None:
+        steps.append(await _move(event, contract, file, target, "completed", s))
+    else:
+        await _tell_status(event, contract, file, "completed", s)
     async with s.ledger.write() as tx:
         await contracts.end(tx, contract.id, state="completed", now=s.clock())
     pdf = await reading(lambda: s.dropbox_sign.download_pdf(request_id))
@@ -251,7 +253,7 @@ async def _complete(
     ]
     return Outcome(
         "done",
-        f"contract signed, deal {s.process.stage(won).label}",
+        f"contract signed, deal {s.process.stage(target).label}" if target else "contract signed",
         deal_id=file.id,
         steps=tuple(steps),
         links={"Signature request": s.request_url(request_id)},

@@ -276,8 +276,9 @@ def _first_of_next_month(day: date) -> date:
 def _request(s: Services, contract: Contract, paper: Paper) -> SendRequest:
     expires_days = s.settings.contract_expires_days
     expires_at = None
-    if expires_days:  # rounded down to the hour by the vendor: the hour more keeps one day valid at the edge
-        expires_at = int((contract.created_at + timedelta(days=expires_days, hours=1)).timestamp())
+    if expires_days:  # rounded down to the hour by the vendor: an hour more keeps one day valid at the edge
+        spare_h = 1 if expires_days < 90 else 0
+        expires_at = int((contract.created_at + timedelta(days=expires_days, hours=spare_h)).timestamp())
     return SendRequest(
         title=paper.title[:255],
         subject=paper.title[:255],
