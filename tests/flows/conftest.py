@@ -171,6 +171,12 @@ def dealflow(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.fixture
+def run_dealflow() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a dealflow command with just these settings in its environment."""
+    return dealflow
+
+
 @pytest.fixture(scope="session")
 def stand_ins() -> Iterator[StandIns]:
     """The sandbox as `dealflow sandbox` starts it, provisioned by `dealflow provision --apply`."""
