@@ -4,7 +4,7 @@ cli.py                  the `dealflow` command; with demo.py and launch.py for a
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
 worker.py, dispatch.py  claim due events; one table says which flow handles which kind
-intake_leads.py         lead -> company, contact, deal
+intake_leads.py         lead -> company, contact, deal (records of a batch: lead_records.py)
 sync_deals.py           mirror, stage entries
 generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text

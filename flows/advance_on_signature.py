@@ -16,8 +16,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from connectors.dropbox_sign.records import SignatureRequest
-from connectors.errors import GoneError, NotFoundError
-from flows.deals import DealFile, fresh_deal, read_deals
+from flows.deals import DealFile, fresh_deal, read_deals, stage_now
 from flows.filing import deal_key, file_paper, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, papers
 from flows.ledger.contracts import Contract
@@ -26,15 +25,13 @@ from flows.retries import reading
 from flows.rules.exit_criteria import judge, unmet
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.sales_process import Stage
-from flows.rules.signing import Mismatch, Promise, RequestFacts, SignatureState, read_signature
+from flows.rules.signing import Mismatch, Promise, SignatureState, read_signature
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
+from flows.signature_requests import facts_of, read_requests, tally
 
 KIND = "signature.event"
 CHECK_KIND = "signature.check"
-_ONE_BY_ONE = 3
-_MOVE_FRESH_S = 5  # HubSpot has no conditional update: the closer the look, the smaller the gap
-_PAGES = 20
 
 
 @flow(name="advance-on-signature", persist_result=False)
@@ -69,7 +66,7 @@ async def prepare(events: Sequence[Event], s: Services) -> Readings:
         contract.deal_id
         for request_id, contract in wanted.items()
         if request_id in requests
-        and read_signature(_facts(request_id, requests[request_id]), _promise(contract)) != "open"
+        and read_signature(facts_of(request_id, requests[request_id]), _promise(contract)) != "open"
     }
     return Readings(requests, await read_deals(s, sorted(ended)))
 
@@ -92,12 +89,12 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
         )
     if request_id not in known:
         return _held(contract, request_id, "Dropbox Sign knows no such request: look there who removed it")
-    verdict = read_signature(_facts(request_id, request), _promise(contract))
+    verdict = read_signature(facts_of(request_id, request), _promise(contract))
     if isinstance(verdict, Mismatch):
         return _held(contract, request_id, verdict.reason)
     contract = await _adopt(contract, request_id, request, s)
     if verdict == "open":
-        return Outcome("done", f"read back: still open ({_tally(request)})", deal_id=contract.deal_id)
+        return Outcome("done", f"read back: still open ({tally(request)})", deal_id=contract.deal_id)
     file = await fresh_deal(s, contract.deal_id, readings.deals)
     if file is None:
         return ignored("HubSpot has no such deal any more")
@@ -109,30 +106,6 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
 def _held(contract: Contract, request_id: str, reason: str) -> Outcome:
     reasons = (f"request {request_id}: {reason}",)
     return Outcome("held", "not acted on", deal_id=contract.deal_id, reasons=reasons)
-
-
-async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureRequest | None]:
-    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred.
-
-    An id that the vendor does not know is left out: one made-up event must not fail a whole batch.
-    """
-    found: dict[str, SignatureRequest | None] = {}
-    if len(ids) > _ONE_BY_ONE:
-        for number in range(1, _PAGES + 1):
-            page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
-            found |= {r.id: r for r in page.requests if r.id in ids}
-            if number >= page.pages or len(found) == len(ids):
-                break
-    for request_id in sorted(ids - set(found)):
-        try:
-            found[request_id] = await reading(
-                lambda request_id=request_id: s.dropbox_sign.get_request(request_id)  # type: ignore[misc]
-            )
-        except GoneError:
-            found[request_id] = None
-        except NotFoundError:
-            continue
-    return found
 
 
 async def _contract_of(event: Event, s: Services) -> Contract | None:
@@ -158,22 +131,6 @@ async def _is_finished(contract: Contract, s: Services) -> bool:
     async with s.ledger.read() as tx:
         last = await effects.by_key(tx, deal_key(contract.deal_id, _signed_cause(contract)))
     return last is not None and last.state == "done"
-
-
-def _facts(request_id: str, request: SignatureRequest | None) -> RequestFacts:
-    if request is None:
-        return RequestFacts(request_id, False, False, False, True, False, "", "", ())
-    return RequestFacts(
-        request_id=request.id,
-        complete=request.is_complete,
-        declined=request.is_declined,
-        error=request.has_error,
-        gone=False,
-        test_mode=request.test_mode,
-        token=request.metadata.get("dealflow_token", ""),
-        deal_id=request.metadata.get("deal_id", ""),
-        statuses=tuple(x.status_code or "" for x in request.signatures),
-    )
 
 
 def _promise(contract: Contract) -> Promise:
@@ -303,7 +260,8 @@ async def _move(
     """Move the deal's stage once for this ending; a deal that somebody moved meanwhile is left alone."""
     portal = await s.portal()
     label, deal = s.process.stage(target).label, f"deal {file.id}"
-    stage_id, here = await _stands_in(file, s)
+    stage_id, key = await stage_now(s, file)
+    here = s.process.stage(key) if key else None
     if here is None or here.key == target or not _may_leave(here, ending, s):
         await _tell_status(event, contract, file, ending, s)
         if here is not None and here.key == target:
@@ -329,18 +287,6 @@ async def _move(
     return Step(f"moved the deal to {label}", deal, f"contract {ending}")
 
 
-async def _stands_in(file: DealFile, s: Services) -> tuple[str, Stage | None]:
-    """The deal's stage (HubSpot's id and ours), asked again when it was read with a batch a while ago."""
-    properties: Mapping[str, str | None] = file.deal.properties
-    if (s.clock() - file.read_at).total_seconds() > _MOVE_FRESH_S:
-        properties = (
-            await reading(lambda: s.hubspot.read("deals", file.id, properties=("dealstage", "pipeline")))
-        ).properties
-    portal, stage_id = await s.portal(), properties.get("dealstage") or ""
-    key = portal.stage_key(stage_id) if properties.get("pipeline") == portal.pipeline_id else None
-    return stage_id, s.process.stage(key) if key else None
-
-
 def _may_leave(here: Stage, ending: SignatureState, s: Services) -> bool:
     """A signed contract wins an open deal wherever it stands; any other end moves it only from where it was sent."""
     if here.closed is not None:
@@ -362,8 +308,3 @@ async def _tell_status(event: Event, contract: Contract, file: DealFile, ending:
 
 def _hubspot_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def _tally(request: SignatureRequest | None) -> str:
-    codes = [x.status_code or "unknown" for x in request.signatures] if request else []
-    return ", ".join(f"{codes.count(code)} {code}" for code in dict.fromkeys(codes))

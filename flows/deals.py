@@ -13,6 +13,7 @@ from flows.rules.sales_process import PropertyEvidence, SalesProcess
 from flows.services import Portal, Services
 
 _FRESH_S = 60
+_MOVE_FRESH_S = 5
 DEAL_PROPERTIES = (
     "dealname",
     "dealstage",
@@ -215,6 +216,21 @@ async def fresh_deal(s: Services, deal_id: str, files: Mapping[str, DealFile]) -
     if file is not None and (s.clock() - file.read_at).total_seconds() <= _FRESH_S:
         return file
     return await read_deal(s, deal_id)
+
+
+async def stage_now(s: Services, file: DealFile) -> tuple[str, str | None]:
+    """The deal's stage, HubSpot's id and our key, asked again when it was read with a batch a while ago.
+
+    For a move: HubSpot has no conditional update, so the closer the look, the smaller the gap.
+    """
+    properties: Mapping[str, str | None] = file.deal.properties
+    if (s.clock() - file.read_at).total_seconds() > _MOVE_FRESH_S:
+        properties = (
+            await reading(lambda: s.hubspot.read("deals", file.id, properties=("dealstage", "pipeline")))
+        ).properties
+    portal, stage_id = await s.portal(), properties.get("dealstage") or ""
+    ours = properties.get("pipeline") == portal.pipeline_id
+    return stage_id, portal.stage_key(stage_id) if ours else None
 
 
 def price_deal(s: Services, file: DealFile) -> PriceTable:

@@ -10,34 +10,32 @@ Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes); a Dro
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import date, datetime, timedelta
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from connectors.dropbox_sign.sending import SendRequest
-from connectors.dropbox_sign.sending import Signer as VendorSigner
 from connectors.errors import RejectedError
-from flows.deals import DealFile, fresh_deal, price_deal, read_deal, read_deals, template_facts
-from flows.documents import Document, DocumentError, SigningPerson, render
+from flows.contract_draft import draft, request_for, signers_of
+from flows.deals import DealFile, fresh_deal, read_deal, read_deals
+from flows.documents import DocumentError
 from flows.filing import set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, inbox, papers
 from flows.ledger.contracts import Contract
 from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
 from flows.ledger.papers import Paper
-from flows.retries import reading, writing
+from flows.retries import writing
 from flows.rules.exit_criteria import Verdict, gate, unmet
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.pricing import PricingError
-from flows.rules.signing import Candidate, Hold, Signer, choose_signers
-from flows.rules.template_values import TemplateValueRefused, TemplateVariableMissing, resolve
+from flows.rules.signing import Hold, Signer
+from flows.rules.template_values import TemplateValueRefused, TemplateVariableMissing
 from flows.runs import order_for_deals, run_events
 from flows.services import CONTRACT, Services
+from flows.signature_requests import find_request
 
 KIND = "contract.due"
-_LOOK_PAGES = 20
 
 
 @flow(name="send-contract", persist_result=False)
@@ -105,7 +103,7 @@ async def _prepare_contract(
     async with s.ledger.read() as tx:
         on_file = await papers.kinds_on_file(tx, [file.id])
     verdicts = gate(s.process, stage, file.facts(documents=on_file.get(file.id, ())))
-    chosen = _signers(s, file)
+    chosen = signers_of(s, file)
     reasons = [f"{v.says}: {v.missing}" for v in unmet(verdicts)]
     reasons += chosen.reasons if isinstance(chosen, Hold) else ()
     if reasons or isinstance(chosen, Hold):
@@ -168,7 +166,7 @@ async def _send(
     async with s.ledger.read() as tx:
         paper = await papers.by_id(tx, contract.paper_id)
     writer = writer_for(s, event)
-    request = _request(s, contract, paper)
+    request = request_for(s, contract, paper)
 
     async def attempt(_token: str) -> Result:
         if resumed:
@@ -214,90 +212,6 @@ async def _send(
         held = "contract is ON HOLD at Dropbox Sign: confirm the sender's e-mail address there"
         outcome = replace(outcome, summary=held, reasons=(held,))
     return outcome
-
-
-async def find_request(s: Services, token: str, *, since: datetime) -> Result | None:
-    """The signature request that carries this token, if Dropbox Sign shows it: by search, then by paging back
-    to `since`. The search index lags (vendor's search page), so both are asked; metadata decides, never the query.
-    """
-    earliest = since - timedelta(minutes=10)
-    for query in (f"metadata:{token}", None):
-        for number in range(1, _LOOK_PAGES + 1):
-            page = await reading(
-                lambda query=query, number=number: s.dropbox_sign.list_requests(query=query, page=number)  # type: ignore[misc]
-            )
-            for request in page.requests:
-                if request.metadata.get("dealflow_token") == token:
-                    return {"request_id": request.id}
-            oldest = min((r.created_at for r in page.requests if r.created_at), default=None)
-            if number >= page.pages or (oldest is not None and oldest < earliest):
-                break
-    return None
-
-
-def _signers(s: Services, file: DealFile) -> tuple[Signer, ...] | Hold:
-    candidates = [
-        Candidate(
-            c.record.id,
-            c.name,
-            c.record.properties.get("email") or "",
-            c.roles,
-            c.record.properties.get("jobtitle") or "",
-        )
-        for c in file.contacts
-    ]
-    seller = s.process.seller
-    return choose_signers(candidates, seller_email=seller.email, counter_signer=seller.counter_signer)
-
-
-def draft(s: Services, file: DealFile, signers: Sequence[Signer], event: Event) -> Document:
-    """The contract as PDF with text tags. Raises TemplateVariableMissing or PricingError."""
-    template = s.templates[CONTRACT]
-    facts = template_facts(s, file)
-    client = next(x for x in signers if x.role == "client")
-    issued_on = event.received_at.date()
-    starts_on = file.deal.properties.get("dealflow_starts_on") or _first_of_next_month(issued_on).isoformat()
-    facts["given"] = {
-        "reference": f"C-{file.id}-{event.id}",
-        "issued_on": issued_on.isoformat(),
-        "starts_on": starts_on,
-        "client_signer_name": client.name,
-        "client_signer_title": client.title,
-    }
-    people = [SigningPerson(x.role, x.name, x.title) for x in signers]
-    values = resolve(template.declaration, facts)
-    return render(template, values, price_deal(s, file), extra={"locale": s.process.locale}, signers=people)
-
-
-def _first_of_next_month(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
-def _request(s: Services, contract: Contract, paper: Paper) -> SendRequest:
-    expires_days = s.settings.contract_expires_days
-    expires_at = None
-    if expires_days:  # rounded down to the hour by the vendor: an hour more keeps one day valid at the edge
-        spare_h = 1 if expires_days < 90 else 0
-        expires_at = int((contract.created_at + timedelta(days=expires_days, hours=spare_h)).timestamp())
-    return SendRequest(
-        title=paper.title[:255],
-        subject=paper.title[:255],
-        message=f"{s.process.seller.name} sends you this contract to sign.",
-        signers=tuple(VendorSigner(x["name"], x["email"], x["order"]) for x in contract.signers),
-        pdf=paper.content,
-        filename=f"contract-{contract.deal_id}-{contract.revision}.pdf",
-        metadata={
-            "dealflow_token": contract.token,
-            "deal_id": contract.deal_id,
-            "revision": str(contract.revision),
-            "sha256": paper.sha256,
-        },
-        test_mode=contract.test_mode,
-        expires_at=expires_at,
-        allow_decline=True,
-        use_text_tags=True,
-        client_id=s.settings.dropbox_sign_client_id or None,
-    )
 
 
 async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: str) -> None:

@@ -1,0 +1,79 @@
+"""Signature requests as Dropbox Sign holds them: read back by id, in bulk when many, or found by our token."""
+
+from datetime import datetime, timedelta
+
+from connectors.dropbox_sign.records import SignatureRequest
+from connectors.errors import GoneError, NotFoundError
+from flows.ledger.effects import Result
+from flows.retries import reading
+from flows.rules.signing import RequestFacts
+from flows.services import Services
+
+_ONE_BY_ONE = 3
+_PAGES = 20
+
+
+async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureRequest | None]:
+    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred.
+
+    An id that the vendor does not know is left out: one made-up event must not fail a whole batch.
+    """
+    found: dict[str, SignatureRequest | None] = {}
+    if len(ids) > _ONE_BY_ONE:
+        for number in range(1, _PAGES + 1):
+            page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
+            found |= {r.id: r for r in page.requests if r.id in ids}
+            if number >= page.pages or len(found) == len(ids):
+                break
+    for request_id in sorted(ids - set(found)):
+        try:
+            found[request_id] = await reading(
+                lambda request_id=request_id: s.dropbox_sign.get_request(request_id)  # type: ignore[misc]
+            )
+        except GoneError:
+            found[request_id] = None
+        except NotFoundError:
+            continue
+    return found
+
+
+async def find_request(s: Services, token: str, *, since: datetime) -> Result | None:
+    """The signature request that carries this token, if Dropbox Sign shows it: by search, then by paging back
+    to `since`. The search index lags (vendor's search page), so both are asked; metadata decides, never the query.
+    """
+    earliest = since - timedelta(minutes=10)
+    for query in (f"metadata:{token}", None):
+        for number in range(1, _PAGES + 1):
+            page = await reading(
+                lambda query=query, number=number: s.dropbox_sign.list_requests(query=query, page=number)  # type: ignore[misc]
+            )
+            for request in page.requests:
+                if request.metadata.get("dealflow_token") == token:
+                    return {"request_id": request.id}
+            oldest = min((r.created_at for r in page.requests if r.created_at), default=None)
+            if number >= page.pages or (oldest is not None and oldest < earliest):
+                break
+    return None
+
+
+def facts_of(request_id: str, request: SignatureRequest | None) -> RequestFacts:
+    """A request in our words; None is one that is gone."""
+    if request is None:
+        return RequestFacts(request_id, False, False, False, True, False, "", "", ())
+    return RequestFacts(
+        request_id=request.id,
+        complete=request.is_complete,
+        declined=request.is_declined,
+        error=request.has_error,
+        gone=False,
+        test_mode=request.test_mode,
+        token=request.metadata.get("dealflow_token", ""),
+        deal_id=request.metadata.get("deal_id", ""),
+        statuses=tuple(x.status_code or "" for x in request.signatures),
+    )
+
+
+def tally(request: SignatureRequest | None) -> str:
+    """How many signers stand where, e.g. `1 signed, 1 awaiting_signature`."""
+    codes = [x.status_code or "unknown" for x in request.signatures] if request else []
+    return ", ".join(f"{codes.count(code)} {code}" for code in dict.fromkeys(codes))
