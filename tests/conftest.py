@@ -48,6 +48,8 @@ class PostgresServer:
             _execute(self.url, f"create database {name}" + (f" template {template}" if template else ""))
         )
         self.made.append(name)
+        # Nobody pulls the plug on a test: without this each commit waits for the disk.
+        _wait_for(_execute(self.url, f"alter database {name} set synchronous_commit = off"))
         return self.address_of(name)
 
     def address_of(self, name: str) -> str:
@@ -141,8 +143,10 @@ async def other_ledger(ledger_url: str) -> AsyncIterator[Ledger]:
     await opened.close()
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say it where nobody can overlook it when PostgreSQL was not tried."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
+    """Say it last, where nobody can overlook it, when PostgreSQL was not tried."""
+    yield
     why_not = config.stash.get(_SKIPPED, "")
     if why_not:
         terminalreporter.section("POSTGRESQL TESTS DID NOT RUN", sep="!", red=True, bold=True)
