@@ -1,6 +1,7 @@
 """The official SDK on one side, the stand-in in its own thread on the other, a real socket between."""
 
 import asyncio
+import copy
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import httpx
 import pytest
 import typst
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.sandbox import dropbox_sign_server
 from connectors.sandbox.clock import Clock
@@ -31,6 +32,7 @@ class Standing:
     url: str
     control: httpx.Client
     events: list[dict[str, Any]] = field(default_factory=list)
+    seen: list["Seen"] = field(default_factory=list)
     api_key: str = API_KEY
 
     def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
@@ -73,7 +75,51 @@ class Standing:
         return answer.json()
 
 
-def _serve(ready: threading.Event, told: dict[str, Any], events: list[dict[str, Any]]) -> None:
+@dataclass(frozen=True)
+class Seen:
+    """One request to the stand-in, as its bytes arrived."""
+
+    method: str
+    path: str
+    query: str
+    content_type: str
+    body: bytes
+
+
+class Recorder:
+    """In front of the stand-in: keeps every vendor call whole (the request log leaves files and forms out)."""
+
+    def __init__(self, app: ASGIApp, seen: list[Seen]) -> None:
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith("/v3/"):
+            await self._app(scope, receive, send)
+            return
+        kept: list[bytes] = []
+
+        async def listening() -> Message:
+            message = await receive()
+            kept.append(message.get("body", b""))
+            return message
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":  # before the caller can go on
+                self._note(scope, b"".join(kept))
+            await send(message)
+
+        await self._app(scope, listening, noting)
+
+    def _note(self, scope: Scope, body: bytes) -> None:
+        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+        kind, query = headers.get("content-type", ""), scope["query_string"].decode()
+        self._seen.append(Seen(scope["method"], scope["path"], query, kind, body))
+
+
+def _serve(
+    ready: threading.Event, told: dict[str, Any], events: list[dict[str, Any]], seen: list[Seen]
+) -> None:
     async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
         while True:
@@ -88,13 +134,13 @@ def _serve(ready: threading.Event, told: dict[str, Any], events: list[dict[str, 
     async def main() -> None:
         clock, socks, servers = Clock(), [], []
         for _ in range(2):
-            sock = socket.socket()
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sock.bind(("127.0.0.1", 0))
             socks.append(sock)
         urls = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in socks]
         stand_in = dropbox_sign_server.build(clock, seed=3, callback_url=f"{urls[1]}/hook", api_key=API_KEY)
         stand_in.public_url = urls[0]
-        for app in (stand_in.asgi, receiver):
+        for app in (Recorder(stand_in.asgi, seen), receiver):
             servers.append(
                 uvicorn.Server(
                     uvicorn.Config(
@@ -127,11 +173,12 @@ def _serve(ready: threading.Event, told: dict[str, Any], events: list[dict[str, 
 def _running() -> Iterator[Standing]:
     ready, told = threading.Event(), {}
     events: list[dict[str, Any]] = []
-    thread = threading.Thread(target=_serve, args=(ready, told, events), daemon=True)
+    seen: list[Seen] = []
+    thread = threading.Thread(target=_serve, args=(ready, told, events, seen), daemon=True)
     thread.start()
     assert ready.wait(10), "the stand-in did not start"
     with httpx.Client(base_url=told["url"], auth=(API_KEY, ""), timeout=20, trust_env=False) as control:
-        yield Standing(told["url"], control, events)
+        yield Standing(told["url"], control, events, seen)
     told["loop"].call_soon_threadsafe(told["stop"].set)
     thread.join(10)
 
@@ -141,6 +188,7 @@ def standing(_running: Standing) -> Standing:
     """The stand-in, emptied."""
     _running.control.post("/_sandbox/reset", json={"seed": 3})
     _running.events.clear()
+    _running.seen.clear()
     return _running
 
 
@@ -170,16 +218,103 @@ def contract_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def shared(name: str) -> Path:
+    """A file or folder of the vendor's material, where it is at hand; a loud skip where it is not."""
+    root = Path(__file__).parents[3]
+    found = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared")) / "specs" / "dropbox_sign" / name
+    if not found.exists():
+        pytest.skip(f"NOT CHECKED AGAINST THE VENDOR'S OWN MATERIAL: {name} not found; set DEALFLOW_SHARED")
+    return found
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder with the official sample payloads."""
+    return shared("examples/json")
+
+
 @pytest.fixture(scope="session")
 def spec() -> dict[str, Any]:
     """The official OpenAPI description, where the reading material is at hand."""
     import yaml
 
-    root = Path(__file__).parents[3]
-    shared = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared"))
-    path = shared / "specs" / "dropbox_sign" / "openapi-2026-07.yaml"
-    if not path.exists():
-        pytest.skip(f"NOT CHECKED AGAINST THE OFFICIAL SCHEMA: {path.name} not found; set DEALFLOW_SHARED")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    parsed: dict[str, Any] = yaml.load(path.read_text(), Loader=loader)  # a safe loader
+    parsed: dict[str, Any] = yaml.load(
+        shared("openapi-2026-07.yaml").read_text(), Loader=loader
+    )  # a safe loader
     return parsed
+
+
+def _json_schema(node: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: nullable becomes a type."""
+    if isinstance(node, list):
+        return [_json_schema(n) for n in node]
+    if not isinstance(node, dict):
+        return node
+    out = {k: _json_schema(v) for k, v in node.items() if k not in ("nullable", "example", "discriminator")}
+    if node.get("format") == "binary":
+        out.pop("format")
+    if node.get("nullable") is True:
+        return {"anyOf": [out, {"type": "null"}]}
+    return out
+
+
+@pytest.fixture(scope="session")
+def faults(spec: dict[str, Any]) -> Callable[[Any, Any], list[str]]:
+    """`faults(schema, value)`: what the description says against the value; a schema by name or in full."""
+    import jsonschema
+
+    document = {"components": _json_schema(copy.deepcopy(spec["components"]))}
+
+    def find(schema: Any, value: Any) -> list[str]:
+        wanted = (
+            {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else _json_schema(schema)
+        )
+        errors = jsonschema.Draft4Validator({**document, **wanted}).iter_errors(value)
+        return [f"{'/'.join(map(str, e.absolute_path))}: {e.message}"[:300] for e in errors]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def check(faults: Callable[[Any, Any], list[str]]) -> Callable[[str, Any], None]:
+    """`check(schema_name, value)`: fails with every fault."""
+
+    def validate(name: str, value: Any) -> None:
+        assert faults(name, value) == []
+
+    return validate
+
+
+@pytest.fixture(scope="session")
+def strange(spec: dict[str, Any]) -> Callable[[str, Any], set[str]]:
+    """`strange(schema_name, value)`: properties that the description does not know, as dotted paths."""
+
+    def look(schema: dict[str, Any], value: Any, where: str) -> Iterator[str]:
+        if "$ref" in schema:
+            schema = spec["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+        if isinstance(value, list):
+            for one in value:
+                yield from look(schema.get("items", {}), one, where)
+        if not isinstance(value, dict):
+            return
+        arms = [schema, *schema.get("allOf", ())]
+        if any("oneOf" in a or "discriminator" in a for a in arms):
+            return  # the shape depends on the value: the schema of that shape is asked by its own test
+        if any(a.get("additionalProperties") for a in arms):
+            return
+        known: dict[str, Any] = {}
+        for arm in arms:
+            if "$ref" in arm:
+                arm = spec["components"]["schemas"][arm["$ref"].rsplit("/", 1)[1]]
+            known |= arm.get("properties", {})
+        for key, one in value.items():
+            here = f"{where}.{key}".lstrip(".")
+            if not known:
+                continue  # an object without a description may hold anything
+            if key not in known:
+                yield here
+            else:
+                yield from look(known[key], one, here)
+
+    return lambda name, value: set(look(spec["components"]["schemas"][name], value, ""))
