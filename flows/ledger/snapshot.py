@@ -1,26 +1,10 @@
-"""A whole SQLite ledger at rest: a fingerprint of what is in it, a compact copy of its file; for rehearsals."""
+"""A whole SQLite ledger at rest: a fingerprint of what is in it, a compact copy of its file (for rehearsals)."""
 
 import hashlib
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
-
-import sqlalchemy as sa
-
-from flows.ledger.database import Ledger
-
-
-async def hurry(ledger: Ledger) -> None:
-    """Give up safety against power cuts for speed: only for a ledger that is thrown away."""
-
-    @sa.event.listens_for(ledger.engine.sync_engine, "connect")
-    def on_connect(raw: Any, _record: Any) -> None:
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA synchronous=OFF")
-        cursor.close()
-
-    await ledger.engine.dispose()  # the next connections obey
 
 
 def fingerprint(path: Path) -> str:

@@ -25,7 +25,7 @@ from flows.dispatch import TABLE
 from flows.gateway.app import build_app
 from flows.handling import Ended, fail, finish
 from flows.ledger import inbox
-from flows.ledger.snapshot import hurry
+from flows.ledger.database import open_ledger
 from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail, World
 from flows.services import Services, open_services
 from flows.sync_deals import sweep, watch_from_now
@@ -154,7 +154,8 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
         s.dice = random.Random(f"{seed} dice")
         s.clock = lambda: world.now
         s.owner = "rehearsal"
-        await hurry(s.ledger)
+        await s.ledger.close()
+        s.ledger = await open_ledger(settings.database, migrate=False, throw_away=True)
         transport = httpx.ASGITransport(build_app(settings, s.ledger, s.clock))
         async with httpx.AsyncClient(transport=transport, base_url=GATEWAY) as gateway:
             with services.override(s):
