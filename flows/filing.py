@@ -7,6 +7,7 @@ their body, stages by reading the deal.
 import hashlib
 import html
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from connectors.hubspot.records import NewLink, Record
 from flows.ledger import papers
@@ -143,4 +144,14 @@ async def set_deal(
 
 
 def _shows(deal: Record, values: Mapping[str, str]) -> bool:
-    return all((deal.properties.get(name) or "") == value for name, value in values.items())
+    return all(_same(deal.properties.get(name) or "", value) for name, value in values.items())
+
+
+def _same(shown: str, wanted: str) -> bool:
+    """Equal, or the same moment in another spelling (HubSpot drops `.000`)."""
+    if shown == wanted:
+        return True
+    try:
+        return datetime.fromisoformat(shown) == datetime.fromisoformat(wanted)
+    except (ValueError, TypeError):
+        return False
