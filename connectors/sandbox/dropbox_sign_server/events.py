@@ -47,10 +47,14 @@ def event_hash(api_key: str, event_time: str, event_type: str) -> str:
     return hmac.new(api_key.encode(), f"{event_time}{event_type}".encode(), hashlib.sha256).hexdigest()
 
 
-def form(api_key: str, payload: views.Json) -> tuple[bytes, dict[str, str]]:
-    """The body and headers of a delivery: one text field `json`."""
+def form(api_key: str, payload: views.Json, *, hexed: bool = False) -> tuple[bytes, dict[str, str]]:
+    """The body and headers of a delivery: one text field `json`.
+
+    Content-Sha256 is base64 of the digest; integrators dispute whether of its bytes or of its hex text (`hexed`).
+    """
     text = json.dumps(payload, separators=(",", ":"))
-    mark = base64.b64encode(hmac.new(api_key.encode(), text.encode(), hashlib.sha256).digest()).decode()
+    digest = hmac.new(api_key.encode(), text.encode(), hashlib.sha256)
+    mark = base64.b64encode(digest.hexdigest().encode() if hexed else digest.digest()).decode()
     body = (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="json"\r\n\r\n{text}\r\n--{_BOUNDARY}--\r\n'
     ).encode()
@@ -123,7 +127,7 @@ class Events:
             },
             **content,
         }
-        body, headers = form(key, payload)
+        body, headers = form(key, payload, hexed=state.knobs.content_sha256 == "hex")
         shown = content.get("signature_request")
         request_id = shown.get("signature_request_id") if isinstance(shown, dict) else None
         about = {"signature_request_id": request_id, "related_signature_id": related, "app_id": app_id}

@@ -1,5 +1,7 @@
 """The dials of the stand-in that `PUT /_sandbox/limits` turns; anything left out keeps its value."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -25,5 +27,6 @@ class Knobs(BaseModel):
     link_life_s: float = Field(600.0, ge=0)
     auto_remind_days: list[int] = []
     app_callback_only: bool = False
+    content_sha256: Literal["raw", "hex"] = "raw"
     unconfirmed_sender: bool = False
     quota: int | None = Field(None, ge=0)

@@ -31,6 +31,32 @@ async def test_an_event_is_a_form_with_one_json_field_and_checkable_hashes(world
     assert payload["account_guid"] == event["event_metadata"]["reported_for_account_id"]
 
 
+async def test_content_sha256_comes_in_either_disputed_form(world):
+    """Base64 of the digest's bytes by default, of its hex text (88 characters) where the dial says so."""
+    await world.limits(content_sha256="hex")
+    await world.sent()
+    headers, body, _ = world.receiver.got[0]
+    text = body.split(b'name="json"\r\n\r\n', 1)[1].rsplit(b"\r\n--", 1)[0]
+    digest = hmac.new(KEY.encode(), text, hashlib.sha256).hexdigest()
+    assert base64.b64decode(headers["content-sha256"]).decode() == digest
+    assert len(headers["content-sha256"]) == 88
+
+
+async def test_two_requests_in_one_second_share_a_hash(world):
+    """The hash is over time and type only, so it cannot tell two events apart and is no key."""
+    for ident in ("a" * 40, "b" * 40):
+        body = {
+            "event_type": "signature_request_viewed",
+            "signature_request_id": ident,
+            "event_time": "1795337491",
+        }
+        await world.api.post("/_sandbox/events", json=body)
+    await world.until(lambda: len(world.receiver.got) == 2)
+    payloads = [payload for _, _, payload in world.receiver.got]
+    assert len({p["signature_request"]["signature_request_id"] for p in payloads}) == 2
+    assert len({p["event"]["event_hash"] for p in payloads}) == 1
+
+
 async def test_a_whole_signing_tells_its_whole_story(world):
     """sent, viewed and signed per signer, all_signed, downloadable: each once, with the right signer."""
     request_id = await world.sent()
