@@ -20,7 +20,7 @@ def rows(vendor):
     return [(quirk, grade, re.findall(r"`([^`]+)`", tests)) for quirk, grade, tests in found[2:] if grade]
 
 
-def tests_in(*folders):
+def names_in(*folders):
     """Names of the tests in these folders or files."""
     files = [p for f in folders for p in ([f] if f.is_file() else sorted(f.glob("test_*.py")))]
     return {n for p in files for n in re.findall(r"^(?:async )?def (test_\w+)\(", p.read_text("utf-8"), re.M)}
@@ -29,20 +29,20 @@ def tests_in(*folders):
 @pytest.mark.parametrize("vendor", SECTIONS)
 def test_every_quirk_names_tests_that_exist(vendor):
     """No row points at nothing, and none is without a test or a grade."""
-    here, found = tests_in(HERE / vendor), rows(vendor)
+    here, found = names_in(HERE / vendor), rows(vendor)
     assert len(found) > 35
     for quirk, grade, names in found:
         assert names, quirk
         assert re.fullmatch(r"(doc|live|own)( for reads)?(, (doc|live|own)( for reads)?)*", grade), quirk
         for name in names:
             file, _, test = name.rpartition("::")
-            assert test in (tests_in(ROOT / file) if file else here), name
+            assert test in (names_in(ROOT / file) if file else here), name
 
 
 def test_quirks_of_their_own_file_are_all_listed():
     """What is tested as a quirk is told as one."""
     named = {n.rpartition("::")[2] for vendor in SECTIONS for _, _, names in rows(vendor) for n in names}
-    assert tests_in(HERE / "hubspot" / "test_quirks.py") - named == set()
+    assert names_in(HERE / "hubspot" / "test_quirks.py") - named == set()
 
 
 def test_the_readmes_name_files_that_exist():
