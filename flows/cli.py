@@ -196,11 +196,17 @@ def sandbox(
 
 
 @app.command
-def setup(*, prefect_file: Path = Path("deployments/prefect.yaml"), as_json: Json = False) -> None:
-    """Make Prefect fit: work pool, deployments, the automation for dead runs. Safe to repeat."""
+def setup(*, prefect_file: Path | None = None, as_json: Json = False) -> None:
+    """Make Prefect fit: work pool, deployments, the automation for dead runs. Safe to repeat.
+
+    Without --prefect-file it takes deployments/prefect.yaml from here, else from the checkout of dealflow.
+    """
     from flows.setup_prefect import setup as set_up
 
     settings = _settings()
+    places = [Path(), Path(__file__).parent.parent]
+    usual = [place / "deployments" / "prefect.yaml" for place in places]
+    prefect_file = prefect_file or next((path for path in usual if path.is_file()), usual[0])
     if not prefect_file.is_file():
         raise Refused(f"{prefect_file} does not exist: name it with --prefect-file")
     done = _run(set_up(prefect_file, settings.work_pool))
