@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,31 +38,44 @@ class MirrorRow:
 
 async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime) -> set[tuple[str, str]]:
     """Store records; returns (type, id) of those whose content really changed (echoes do not count)."""
-    changed: set[tuple[str, str]] = set()
     # Always in the same order, so that two sweeps never wait for each other crosswise.
-    for row in sorted(rows, key=lambda r: (r.object_type, r.object_id)):
-        digest = _digest(row)
-        known = (
-            await tx.execute(
-                sa.select(records.c.digest).where(
-                    records.c.object_type == row.object_type, records.c.object_id == row.object_id
-                )
-            )
-        ).scalar_one_or_none()
-        if known != digest:
-            changed.add((row.object_type, row.object_id))
-        values = {
+    by_key = {(row.object_type, row.object_id): row for row in rows}
+    ordered = sorted(by_key)
+    values = [
+        {
+            "object_type": row.object_type,
+            "object_id": row.object_id,
             "properties": dict(row.properties),
-            "digest": digest,
+            "digest": _digest(row),
             "updated_at": row.updated_at,
             "archived": row.archived,
             "synced_at": now,
         }
-        statement = upsert(tx, records).values(object_type=row.object_type, object_id=row.object_id, **values)
-        await tx.execute(
-            statement.on_conflict_do_update(index_elements=["object_type", "object_id"], set_=values)
+        for row in (by_key[key] for key in ordered)
+    ]
+    known: dict[tuple[str, str], str] = {}
+    for object_type in dict.fromkeys(kind for kind, _ in ordered):
+        ids = [ident for kind, ident in ordered if kind == object_type]
+        for some in _chunks(ids):
+            query = sa.select(records.c.object_id, records.c.digest).where(
+                records.c.object_type == object_type, records.c.object_id.in_(some)
+            )
+            known |= {(object_type, ident): digest for ident, digest in await tx.execute(query)}
+    if values:
+        statement = upsert(tx, records)
+        fields = ("properties", "digest", "updated_at", "archived", "synced_at")
+        statement = statement.on_conflict_do_update(
+            index_elements=["object_type", "object_id"],
+            set_={field: statement.excluded[field] for field in fields},
         )
-    return changed
+        await tx.execute(statement, values)
+    return {key for key, row in zip(ordered, values, strict=True) if known.get(key) != row["digest"]}
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Few enough for one statement."""
+    for at in range(0, len(ids), 500):
+        yield list(ids[at : at + 500])
 
 
 async def mark_archived(tx: AsyncConnection, object_type: str, ids: Sequence[str], *, now: datetime) -> None:
@@ -92,16 +105,16 @@ async def keep_links(
 ) -> set[str]:
     """Replace the associations of these records: from id -> to id -> labels. Returns the from ids that changed."""
     changed: set[str] = set()
+    kinds = sa.and_(associations.c.from_type == from_type, associations.c.to_type == to_type)
+    stored: dict[str, dict[str, list[str]]] = {}
+    for some in _chunks(sorted(links)):
+        query = sa.select(associations.c.from_id, associations.c.to_id, associations.c.labels)
+        for from_id, to_id, labels in await tx.execute(query.where(kinds, associations.c.from_id.in_(some))):
+            stored.setdefault(from_id, {})[to_id] = list(labels)
     for from_id, targets in sorted(links.items()):
-        here = sa.and_(
-            associations.c.from_type == from_type,
-            associations.c.from_id == from_id,
-            associations.c.to_type == to_type,
-        )
-        rows = await tx.execute(sa.select(associations.c.to_id, associations.c.labels).where(here))
-        known = {to_id: list(labels) for to_id, labels in rows}
+        here = sa.and_(kinds, associations.c.from_id == from_id)
         wanted = {to_id: sorted(labels) for to_id, labels in targets.items()}
-        if known == wanted:
+        if stored.get(from_id, {}) == wanted:
             continue
         changed.add(from_id)
         await tx.execute(sa.delete(associations).where(here))
@@ -120,7 +133,14 @@ async def keep_links(
 async def keep_stage_entries(tx: AsyncConnection, entries: Sequence[StageEntry]) -> list[StageEntry]:
     """Store stage entries; returns those not known before, oldest first."""
     fresh: list[StageEntry] = []
+    known: set[tuple[str, datetime, str]] = set()
+    columns = (stage_history.c.deal_id, stage_history.c.entered_at, stage_history.c.stage_id)
+    for some in _chunks(sorted({entry.deal_id for entry in entries})):
+        rows = await tx.execute(sa.select(*columns).where(stage_history.c.deal_id.in_(some)))
+        known |= {(deal_id, entered_at, stage_id) for deal_id, entered_at, stage_id in rows}
     for entry in sorted(entries, key=lambda e: (e.entered_at, e.deal_id)):
+        if (entry.deal_id, entry.entered_at, entry.stage_id) in known:
+            continue
         statement = upsert(tx, stage_history).values(
             deal_id=entry.deal_id,
             stage_id=entry.stage_id,
