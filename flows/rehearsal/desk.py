@@ -26,6 +26,7 @@ from flows.gateway.app import build_app
 from flows.handling import Ended, fail, finish
 from flows.ledger import inbox
 from flows.ledger.database import open_ledger
+from flows.rehearsal.loopback import loopback_client
 from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail, World
 from flows.services import Services, open_services
 from flows.sync_deals import sweep, watch_from_now
@@ -139,6 +140,9 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
     tally = Tally()
     s = await open_services(settings)
     try:
+        for client in s.http:
+            await client.aclose()
+        s.http = [loopback_client(world.hubspot_url), loopback_client(world.sign_url)]
         hubspot_http, sign_http = s.http
         key = API_KEY
         s.hubspot = HubSpotClient(

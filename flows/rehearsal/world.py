@@ -22,6 +22,7 @@ import httpx
 from connectors.hubspot.portal import Portal
 from flows.launch import LaunchError, Parts
 from flows.provision import plan
+from flows.rehearsal.loopback import loopback_client
 from flows.rules.sales_process import PropertyEvidence, SalesProcess
 
 GATEWAY = "http://127.0.0.1"
@@ -164,8 +165,8 @@ async def open_world(process: SalesProcess, *, seed: int, starts: datetime) -> A
         try:
             urls = await asyncio.to_thread(_start, parts, seed, starts)
             async with (
-                httpx.AsyncClient(base_url=urls["hubspot"], timeout=60, trust_env=False) as hub,
-                httpx.AsyncClient(base_url=urls["dropbox_sign"], timeout=60, trust_env=False) as sign,
+                loopback_client(urls["hubspot"]) as hub,
+                loopback_client(urls["dropbox_sign"]) as sign,
             ):
                 world = World(urls["hubspot"], urls["dropbox_sign"], hub, sign, starts.astimezone(UTC))
                 await _furnish(world, process)
