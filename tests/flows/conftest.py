@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +69,6 @@ class StandIns:
     sign_url: str
     hub: httpx.Client
     sign: httpx.Client
-    started_with: Mapping[str, str] = field(default_factory=dict)
     offset_s: float = 0.0
 
     def now(self) -> datetime:
@@ -198,7 +197,7 @@ def stand_ins() -> Iterator[StandIns]:
             httpx.Client(base_url=urls["hubspot"], timeout=30, trust_env=False) as hub,
             httpx.Client(base_url=urls["dropbox_sign"], timeout=30, trust_env=False) as sign,
         ):
-            yield StandIns(urls["hubspot"], urls["dropbox_sign"], hub, sign, urls)
+            yield StandIns(urls["hubspot"], urls["dropbox_sign"], hub, sign)
     finally:
         process.terminate()
         process.wait(20)
