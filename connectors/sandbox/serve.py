@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from connectors.sandbox import dropbox_sign_server, hubspot_server
 from connectors.sandbox.clock import Clock
+from connectors.sandbox.hubspot_server import errors
 
 HOST = "127.0.0.1"
 
@@ -38,6 +39,8 @@ async def serve(options: SandboxOptions) -> None:
     Raises OSError when a port is taken.
     """
     clock = Clock(frozen_at_s=options.frozen_at_s)
+    if options.frozen_at_s is not None:
+        errors.repeatable_ids(options.seed)
     hubspot = hubspot_server.build(
         clock,
         seed=options.seed,

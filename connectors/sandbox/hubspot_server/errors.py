@@ -5,6 +5,7 @@ in recorded answers of 2026. Every field but `status` and `message` is optional 
 """
 
 import json
+import random
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,9 +21,18 @@ _CATEGORY_OF_STATUS = {
 }
 
 
+_dice: random.Random = random.SystemRandom()
+
+
 def correlation_id() -> str:
     """A fresh id as HubSpot puts it on every answer."""
-    return str(uuid.uuid4())
+    return str(uuid.UUID(int=_dice.getrandbits(128), version=4))
+
+
+def repeatable_ids(seed: int) -> None:
+    """From now on the ids of this process follow from the seed: callers write them down with errors."""
+    global _dice
+    _dice = random.Random(seed)
 
 
 class Refusal(Exception):
