@@ -88,11 +88,15 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
             "a different request, gone or unknown: it says nothing about the contract that was sent"
         )
     if request_id not in known:
-        return _held(contract, request_id, "Dropbox Sign knows no such request: look there who removed it")
+        return _for_a_person(
+            contract, request_id, "Dropbox Sign knows no such request: look there who removed it"
+        )
     verdict = read_signature(facts_of(request_id, request), _promise(contract))
     if isinstance(verdict, Mismatch):
-        return _held(contract, request_id, verdict.reason)
+        return _for_a_person(contract, request_id, verdict.reason)
     contract = await _adopt(contract, request_id, request, s)
+    if verdict != "open" and await _is_superseded(contract, s):
+        return await _end_superseded(contract, verdict, request_id, s)
     if verdict == "open":
         return Outcome("done", f"read back: still open ({tally(request)})", deal_id=contract.deal_id)
     file = await fresh_deal(s, contract.deal_id, readings.deals)
@@ -103,9 +107,29 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
     return await _end(event, contract, verdict, file, request, s)
 
 
-def _held(contract: Contract, request_id: str, reason: str) -> Outcome:
+def _for_a_person(contract: Contract, request_id: str, reason: str) -> Outcome:
     reasons = (f"request {request_id}: {reason}",)
-    return Outcome("held", "not acted on", deal_id=contract.deal_id, reasons=reasons)
+    return Outcome("dead", "not acted on", deal_id=contract.deal_id, reasons=reasons)
+
+
+async def _is_superseded(contract: Contract, s: Services) -> bool:
+    async with s.ledger.read() as tx:
+        latest = await contracts.latest(tx, contract.deal_id)
+    return latest is not None and latest.revision > contract.revision
+
+
+async def _end_superseded(
+    contract: Contract, ending: SignatureState, request_id: str, s: Services
+) -> Outcome:
+    """A late word about an older revision moves nothing: the deal stands by the newest one."""
+    async with s.ledger.write() as tx:
+        await contracts.end(tx, contract.id, state=ending, now=s.clock())
+    if ending == "completed":
+        reason = (
+            f"revision {contract.revision} was signed although a newer one exists: decide which one holds"
+        )
+        return _for_a_person(contract, request_id, reason)
+    return ignored(f"contract revision {contract.revision} is {ending}; a newer one exists")
 
 
 async def _contract_of(event: Event, s: Services) -> Contract | None:

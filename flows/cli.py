@@ -1,12 +1,14 @@
 """The `dealflow` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage; errors are one clear line."""
 
 import asyncio
+import importlib.metadata
 import json
 import logging
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import cyclopts
 from cyclopts import App, Parameter, validators
@@ -18,6 +20,7 @@ from connectors.errors import ConnectorError
 app = App(
     name="dealflow",
     help=__doc__,
+    version=lambda: importlib.metadata.version("dealflow"),
     version_flags=["--version"],
     default_parameter=Parameter(negative=()),
 )
@@ -27,7 +30,25 @@ proposal_app = App(name="proposal", help="Proposals.")
 for _child in (inbox_app, effects_app, proposal_app):
     app.command(_child)
 
+EventState = Literal["due", "claimed", "parked", "held", "done", "ignored", "dead"]
+EffectState = Literal["intended", "not_done", "unknown", "done", "refused", "quarantined"]
+Limit = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=1))]
+Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
+
+
+# No telemetry, and never a temporary server of its own when none is named: ours is where `dealflow up` puts it.
+_PREFECT_DEFAULTS = {
+    "PREFECT_API_URL": "http://127.0.0.1:4200/api",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+class WrongUsage(Exception):
+    """The options do not go together: printed as one line, exit code 2."""
 
 
 class Refused(Exception):
@@ -41,9 +62,11 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
+    for name, value in _PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)  # before anything imports Prefect
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except cyclopts.CycloptsError as problem:
+    except (cyclopts.CycloptsError, WrongUsage) as problem:
         _complain(f"{problem} (see `dealflow --help`)")
         return 2
     except KeyboardInterrupt:
@@ -101,12 +124,11 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*("" if v is None else str(v) for v in row.values()))
-    Console().print(table)
+    # Piped into another tool, a row is a line.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _settings() -> Settings:
-    import os
-
     settings = load_settings()
     logging.basicConfig(
         level=settings.log_level,
@@ -137,7 +159,8 @@ def gateway() -> None:
     check(settings)
 
     async def serve() -> None:
-        ledger = await open_ledger(settings.database)
+        # HubSpot waits five seconds for an answer: a busy ledger must become our 503 before that.
+        ledger = await open_ledger(settings.database, busy_s=3)
         config = uvicorn.Config(
             build_app(settings, ledger, utc_now),
             host=settings.gateway_host,
@@ -162,8 +185,8 @@ def worker() -> None:
 @app.command
 def sandbox(
     *,
-    hubspot_port: int = 0,
-    dropbox_sign_port: int = 0,
+    hubspot_port: Port = 0,
+    dropbox_sign_port: Port = 0,
     seed: int = 0,
     hubspot_webhook_url: str | None = None,
     dropbox_sign_callback_url: str | None = None,
@@ -220,7 +243,7 @@ def provision(*, plan: bool = False, apply: bool = False, as_json: Json = False)
     Deletes nothing, safe to repeat.
     """
     if plan and apply:
-        raise Refused("give --plan or --apply, not both")
+        raise WrongUsage("give --plan or --apply, not both")
     from connectors.hubspot.portal import Portal
     from flows.provision import plan as missing
     from flows.services import load_process
@@ -273,7 +296,7 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 @app.command
-def up(*, prefect_port: int = 4200) -> None:
+def up(*, prefect_port: Port = 4200) -> None:
     """Run Prefect server, gateway and worker on this machine with the settings of .env, until stopped."""
     from flows.launch import run_all
 
@@ -361,13 +384,18 @@ def rehearse(
 
 @inbox_app.command(name="list")
 def inbox_list(
-    *, state: list[str] | None = None, deal: str | None = None, limit: int = 50, as_json: Json = False
+    *,
+    state: list[EventState] | None = None,
+    deal: str | None = None,
+    limit: Limit = 50,
+    as_json: Json = False,
 ) -> None:
-    """Events, newest first. States: due, claimed, parked, held, done, ignored, dead."""
+    """Events, newest first; ignored ones only when asked for with --state ignored."""
     from flows.ledger import inbox
 
     async def read(tx: Any) -> list[dict[str, Any]]:
-        rows = await inbox.listing(tx, states=state or (), deal_id=deal, limit=limit)
+        shown = state or [x for x in get_args(EventState) if x != "ignored"]
+        rows = await inbox.listing(tx, states=shown, deal_id=deal, limit=limit)
         return [
             {
                 "id": e.id,
@@ -412,9 +440,13 @@ def inbox_show(event_id: int, *, as_json: Json = False) -> None:
 
 @effects_app.command(name="list")
 def effects_list(
-    *, state: list[str] | None = None, deal: str | None = None, limit: int = 50, as_json: Json = False
+    *,
+    state: list[EffectState] | None = None,
+    deal: str | None = None,
+    limit: Limit = 50,
+    as_json: Json = False,
 ) -> None:
-    """Outward writes, newest first. States: intended, not_done, unknown, done, refused, quarantined."""
+    """Outward writes, newest first."""
     from flows.ledger import effects
 
     async def read(tx: Any) -> list[dict[str, Any]]:
@@ -427,6 +459,41 @@ def effects_list(
     _show(_read_ledger(read), as_json)
 
 
+@effects_app.command(name="release")
+def effects_release(key: str, *, why: str) -> None:
+    """You looked at the vendor and a quarantined write is not there: it may be tried again (after one more look).
+
+    Parameters
+    ----------
+    key
+        The write's key, as `dealflow effects list --state quarantined` shows it.
+    why
+        Who looked, and what they saw: kept in the ledger.
+    """
+    from flows.ledger import effects
+
+    async def free(tx: Any) -> bool:
+        return await effects.release(tx, key, why=why)
+
+    if not _write_ledger(free):
+        raise Refused(f"no quarantined write has the key {key!r}")
+    _say("released: retry its event with `dealflow inbox retry`, or wait for the next event of the deal")
+
+
+@inbox_app.command(name="retry")
+def inbox_retry(event_id: int) -> None:
+    """Let a dead, parked or held event be handled again now, as it came."""
+    from flows.ledger import inbox
+    from flows.services import utc_now
+
+    async def again(tx: Any) -> bool:
+        return await inbox.retry(tx, event_id, now=utc_now())
+
+    if not _write_ledger(again):
+        raise Refused(f"event {event_id} is not dead, parked or held: there is nothing to retry")
+    _say(f"event {event_id} is due again")
+
+
 @proposal_app.command(name="render")
 def proposal_render(
     deal: str | None = None, *, sample: bool = False, out: Path = Path("proposal.pdf")
@@ -435,24 +502,27 @@ def proposal_render(
     from flows.preview import proposal_of_deal, sample_proposal
 
     settings = _settings()
-    if not sample and not deal:
-        raise Refused("name a deal, or ask for --sample")
+    if sample == bool(deal):
+        raise WrongUsage("name a deal, or ask for --sample: one of both")
     document = sample_proposal(settings) if sample else _run(proposal_of_deal(settings, deal or ""))
     out.write_bytes(document.pdf)
     _say(f"{out}: {document.page_count} page(s), sha256 {document.sha256[:12]}")
 
 
 def _read_ledger(read: Any) -> Any:
+    return _run(_in_ledger(read, write=False))
+
+
+def _write_ledger(write: Any) -> Any:
+    return _run(_in_ledger(write, write=True))
+
+
+async def _in_ledger(work: Any, *, write: bool) -> Any:
     from flows.ledger.database import open_ledger
 
-    settings = _settings()
-
-    async def go() -> Any:
-        ledger = await open_ledger(settings.database)
-        try:
-            async with ledger.read() as tx:
-                return await read(tx)
-        finally:
-            await ledger.close()
-
-    return _run(go())
+    ledger = await open_ledger(_settings().database)
+    try:
+        async with ledger.write() if write else ledger.read() as tx:
+            return await work(tx)
+    finally:
+        await ledger.close()

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from connectors.dropbox_sign.sending import SendRequest
 from connectors.dropbox_sign.sending import Signer as VendorSigner
-from flows.deals import DealFile, price_deal, template_facts
+from flows.deals import DealFile, dated, price_deal, template_facts
 from flows.documents import Document, SigningPerson, render
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import Event
@@ -36,8 +36,8 @@ def draft(s: Services, file: DealFile, signers: Sequence[Signer], event: Event) 
     template = s.templates[CONTRACT]
     facts = template_facts(s, file)
     client = next(x for x in signers if x.role == "client")
-    issued_on = event.received_at.date()
-    starts_on = file.deal.properties.get("dealflow_starts_on") or _first_of_next_month(issued_on).isoformat()
+    issued_on = dated(event.received_at, s.clock()).date()
+    starts_on = starts_on_of(file) or _first_of_next_month(issued_on).isoformat()
     facts["given"] = {
         "reference": f"C-{file.id}-{event.id}",
         "issued_on": issued_on.isoformat(),
@@ -48,6 +48,11 @@ def draft(s: Services, file: DealFile, signers: Sequence[Signer], event: Event) 
     people = [SigningPerson(x.role, x.name, x.title) for x in signers]
     values = resolve(template.declaration, facts)
     return render(template, values, price_deal(s, file), extra={"locale": s.process.locale}, signers=people)
+
+
+def starts_on_of(file: DealFile) -> str:
+    """The first day of the services as the deal names it (YYYY-MM-DD), empty when it names none."""
+    return (file.deal.properties.get("dealflow_starts_on") or "")[:10]
 
 
 def _first_of_next_month(day: date) -> date:

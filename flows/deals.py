@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
@@ -27,6 +27,7 @@ DEAL_PROPERTIES = (
     "dealflow_lead_key",
     "dealflow_need",
     "dealflow_source",
+    "dealflow_starts_on",
     "dealflow_proposal_sha256",
     "dealflow_contract_token",
     "dealflow_contract_status",
@@ -231,6 +232,13 @@ async def stage_now(s: Services, file: DealFile) -> tuple[str, str | None]:
     portal, stage_id = await s.portal(), properties.get("dealstage") or ""
     ours = properties.get("pipeline") == portal.pipeline_id
     return stage_id, portal.stage_key(stage_id) if ours else None
+
+
+def dated(asked_at: datetime, now: datetime) -> datetime:
+    """The day that documents carry: when it was asked for, so that a second try makes the same document; but what
+    had to wait for longer than a day is dated now.
+    """
+    return asked_at if now - asked_at < timedelta(days=1) else now
 
 
 def price_deal(s: Services, file: DealFile) -> PriceTable:

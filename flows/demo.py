@@ -120,8 +120,8 @@ def _play(*, keep: bool, json_file: Path | None) -> None:
         if json_file is not None:
             json_file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         _check(summary)
+        _print_addresses(stage, keep=keep)
         if keep:
-            console.print("\nAll of it goes on running to look at. Ctrl-C stops it.")
             with contextlib.suppress(KeyboardInterrupt):
                 while True:
                     time.sleep(1)
@@ -265,7 +265,11 @@ def _rep_qualifies(stage: Stage) -> None:
     stage.rep(
         "deals",
         id=deal,
-        properties={"dealstage": stages["Qualification"], "dealname": "Contract desk for order handling"},
+        properties={
+            "dealstage": stages["Qualification"],
+            "dealname": "Contract desk for order handling",
+            "amount": "21780",
+        },
     )
     for position, (name, quantity, price, period) in enumerate(
         [
@@ -398,8 +402,24 @@ def _print(stage: Stage, summary: Mapping[str, Any]) -> None:
         f"contracts sent: {summary['contracts_sent']} · signed PDF: file {summary['signed_pdf_file_id']} · "
         f"HubSpot calls: {summary['hubspot_calls']} · Dropbox Sign calls: {summary['dropbox_sign_calls']}"
     )
-    console.print(f"Prefect UI  {stage.prefect}")
-    console.print(f"Ops page    {stage.gateway}/  (user ops, password {_TOKENS['ops']})")
+
+
+def _print_addresses(stage: Stage, *, keep: bool) -> None:
+    """Where to look; without KEEP=1 they are about to close."""
+    console = stage.console
+    console.print(f"\nPrefect UI   {stage.prefect}")
+    console.print(f"Ops page     {stage.gateway}/  (user ops, password {_TOKENS['ops']})")
+    console.print(f"HubSpot      {stage.hubspot.base_url}  (stand-in; controls at /_sandbox/docs)")
+    console.print(f"Dropbox Sign {stage.sign.base_url}  (stand-in)")
+    if not keep:
+        console.print("[dim]These close now: `make demo KEEP=1` keeps them to look at.[/dim]")
+        return
+    console.print(f"Ledger       DEALFLOW_HOME={_HOME} .venv/bin/dealflow inbox list")
+    console.print(
+        f"Another lead curl -H 'Authorization: Bearer {_TOKENS['leads']}' -d email=you@firm.example "
+        f"-d company=Firm -d message='We need...' {stage.gateway}/leads"
+    )
+    console.print("All of it goes on running. Ctrl-C stops it.")
 
 
 def _check(summary: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.deals import DealFile, fresh_deal, price_deal, read_deals, template_facts
+from flows.deals import DealFile, dated, fresh_deal, price_deal, read_deals, template_facts
 from flows.documents import Document, DocumentError, render
 from flows.filing import file_paper, set_deal, write_note, writer_for
 from flows.ledger import papers
@@ -54,7 +54,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     if not on_demand and (stage is None or file.stage != stage.key):
         return ignored("superseded: the deal has left the stage")
     try:
-        document = await asyncio.to_thread(draft, s, file, event.received_at)
+        document = await asyncio.to_thread(draft, s, file, dated(event.received_at, s.clock()))
     except (TemplateVariableMissing, TemplateValueRefused, PricingError, DocumentError) as problem:
         return Outcome("held", "proposal not made", deal_id=file.id, reasons=(str(problem),))
     async with s.ledger.write() as tx:

@@ -59,6 +59,30 @@ async def take(s: Services, event_ids: Sequence[int]) -> list[Event]:
     return sorted([*ours, *claimed], key=lambda e: e.id)
 
 
+async def prepare_all(
+    events: Sequence[Event], prepare: Prepare, s: Services
+) -> tuple[dict[int, Any], list[Ended]]:
+    """What `prepare` gives for each event, and how those ended for which it failed.
+
+    Passing trouble parks them all. Lasting trouble may be the fault of one: then each is prepared alone.
+    """
+    try:
+        shared = await prepare(events, s)
+    except Exception as problem:
+        if len(events) == 1 or _verdict(events[0], problem, s)[0] == "parked":
+            return {}, [await fail(e, problem, s) for e in events]
+    else:
+        return {e.id: shared for e in events}, []
+    prepared: dict[int, Any] = {}
+    ended: list[Ended] = []
+    for event in events:
+        try:
+            prepared[event.id] = await prepare([event], s)
+        except Exception as problem:
+            ended.append(await fail(event, problem, s))
+    return prepared, ended
+
+
 async def finish(event: Event, handle: Handle, prepared: Any, s: Services) -> Ended:
     """Handle one event and settle it; never raises what the event itself caused."""
     try:
@@ -143,7 +167,8 @@ def _verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]
         return "parked", max(delay_s, min(60.0, max_s))
     if isinstance(problem, (RejectedError, QuarantinedError)):
         return "dead", 0.0
-    return ("dead", 0.0) if event.attempts >= ODD_TRIES else ("parked", delay_s)
+    # Every so many tries: a person may have put it back since.
+    return ("dead", 0.0) if event.attempts % ODD_TRIES == 0 else ("parked", delay_s)
 
 
 def _reason(problem: Exception) -> str:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -53,6 +53,18 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
         # --port alone leaves the UI calling port 4200.
         "PREFECT_SERVER_API_PORT": str(port),
     }
+
+
+def _assert_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            raise LaunchError(
+                f"port {port} on {host} is not to be had ({problem.strerror}): set --prefect-port or "
+                "DEALFLOW_GATEWAY_PORT to another"
+            ) from None
 
 
 def free_port() -> int:
@@ -174,24 +186,58 @@ def run_all(settings: Settings, *, prefect_port: int) -> None:
         _run_until_stopped(parts, settings, prefect_port)
 
 
+_PREFECT_SERVER = [sys.executable, "-m", "prefect", "server", "start"]
+_Start = Callable[[], Part]
+
+
+def _started(parts: Parts, name: str) -> tuple[Part, _Start]:
+    def start() -> Part:
+        return parts.dealflow(name, name)
+
+    return start(), start
+
+
+def _keep_alive(parts: Parts, running: dict[str, tuple[Part, _Start]]) -> None:
+    """Start again whatever dies, later each time; the others (the gateway above all) go on meanwhile."""
+    wait_s = dict.fromkeys(running, 1.0)
+    due = dict.fromkeys(running, 0.0)
+    while True:
+        time.sleep(0.5)
+        now = time.monotonic()
+        for name, (part, start) in running.items():
+            if part.process.poll() is None:
+                continue
+            if not due[name]:
+                due[name] = now + wait_s[name]
+                sys.stderr.write(
+                    f"{name} stopped, starting again in {wait_s[name]:.0f} s:\n{tail(part.log, 3)}\n"
+                )
+                wait_s[name] = min(60.0, wait_s[name] * 2)
+            elif now >= due[name]:
+                due[name] = 0.0
+                parts.started.remove(part)
+                running[name] = (start(), start)
+
+
 def _run_until_stopped(parts: Parts, settings: Settings, prefect_port: int) -> None:
+    for host, port in ((HOST, prefect_port), (settings.gateway_host, settings.gateway_port)):
+        _assert_free(host, port)
     try:
-        server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
+        server = parts.start("prefect-server", _PREFECT_SERVER)
         parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
         parts.run("setup", "setup")
-        gateway = parts.dealflow("gateway", "gateway")
-        worker = parts.dealflow("worker", "worker")
+        running = {
+            "prefect-server": (server, lambda: parts.start("prefect-server", _PREFECT_SERVER)),
+            "gateway": _started(parts, "gateway"),
+            "worker": _started(parts, "worker"),
+        }
         address = f"http://{settings.gateway_host}:{settings.gateway_port}"
-        parts.wait_for(gateway, f"{address}/healthz", timeout_s=120)
+        parts.wait_for(running["gateway"][0], f"{address}/healthz", timeout_s=120)
         sys.stdout.write(
             f"Prefect UI  http://{HOST}:{prefect_port}\nGateway     {address}\n"
             f"Ops page    {address}/  (user {settings.ops_user})\nLogs        {parts.logs}\nCtrl-C stops all.\n"
         )
         sys.stdout.flush()
-        while True:
-            time.sleep(0.5)
-            for part in (server, gateway, worker):
-                if part.process.poll() is not None:
-                    raise LaunchError(f"{part.name} stopped:\n{tail(part.log)}")
+        _keep_alive(parts, running)
     finally:
         parts.stop()

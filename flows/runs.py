@@ -21,7 +21,7 @@ from prefect.context import get_run_context
 from prefect.states import Completed, Failed
 
 from flows import services
-from flows.handling import Ended, Handle, Prepare, fail, finish, take
+from flows.handling import Ended, Handle, Prepare, finish, prepare_all, take
 from flows.ledger import inbox
 from flows.ledger.inbox import Event, NewEvent
 from flows.services import Services
@@ -43,7 +43,7 @@ class BuriedError(Exception):
 class _Work:
     services: Services
     handle: Handle
-    prepared: Any
+    prepared: Mapping[int, Any]
     events: Mapping[int, Event]
     ended: dict[int, Ended]
 
@@ -60,21 +60,32 @@ async def run_events(event_ids: Sequence[int] | None, *, prepare: Prepare, handl
     async with services.use() as s:
         events = await take(s, list(event_ids or []))
         if not events:
-            return Completed(message="Nothing to do: the events are handled or held elsewhere.")
-        try:
-            prepared = await prepare(events, s)
-        except Exception as problem:
-            return _final([await fail(e, problem, s) for e in events])
-        work = _Work(s, handle, prepared, {e.id: e for e in events}, {})
+            return await _nothing_taken(s, list(event_ids or []))
+        prepared, failed = await prepare_all(events, prepare, s)
+        ready = [e for e in events if e.id in prepared]
+        work = _Work(s, handle, prepared, {e.id: e for e in ready}, {})
         token = _work.set(work)
         try:
             gate = asyncio.Semaphore(_AT_ONCE)
-            await asyncio.gather(*(_one(e, gate) for e in events))
+            # All come to an end before one's trouble (Prefect going away) is passed on.
+            came = await asyncio.gather(*(_one(e, gate) for e in ready), return_exceptions=True)
         finally:
             _work.reset(token)
-        ended = [work.ended[e.id] for e in events if e.id in work.ended]
+        trouble = next((x for x in came if isinstance(x, BaseException)), None)
+        if trouble is not None:
+            raise trouble
+        ended = [*failed, *(work.ended[e.id] for e in ready if e.id in work.ended)]
         await _show(s, ended)
         return _final(ended)
+
+
+async def _nothing_taken(s: Services, event_ids: list[int]) -> State[Any]:
+    """Why there was nothing to do: handled already, in other hands, or given up."""
+    async with s.ledger.read() as tx:
+        dead = [e for e in await inbox.load(tx, event_ids) if e.state == "dead"]
+    if dead:
+        return Failed(name="DeadLetter", message=f"{len(dead)} dead. {dead[0].reason}")
+    return Completed(message="Nothing to do: the events are handled or in other hands.")
 
 
 async def _one(event: Event, gate: asyncio.Semaphore) -> None:
@@ -89,7 +100,7 @@ async def _one(event: Event, gate: asyncio.Semaphore) -> None:
 async def _handle_event(event_id: int) -> str:
     """One event. Fails visibly when the event was parked or dead-lettered; that is written down already."""
     work = _work.get()
-    ended = await finish(work.events[event_id], work.handle, work.prepared, work.services)
+    ended = await finish(work.events[event_id], work.handle, work.prepared[event_id], work.services)
     work.ended[event_id] = ended
     if ended.state == "dead":
         raise BuriedError(ended.reason)
@@ -174,13 +185,17 @@ def _cell(text: str) -> str:
 
 async def order_for_deals(kind: str, deal_ids: Sequence[str]) -> State[Any]:
     """An operator asked for this in the Prefect UI: put it into the inbox, where each deal's order is kept."""
+    asked = list(dict.fromkeys(str(d).strip() for d in deal_ids))
     run_id = str(get_run_context().flow_run.id)  # type: ignore[union-attr]
     async with services.use() as s:
         wanted = [
             NewEvent("operator", f"{kind}:{run_id}:{d}", kind, f"deal:{d}", {"by": "operator"}, deal_id=d)
-            for d in dict.fromkeys(str(d).strip() for d in deal_ids)
-            if d
+            for d in asked
+            if d.isascii() and d.isdigit()
         ]
         async with s.ledger.write() as tx:
             recorded = await inbox.record(tx, wanted, now=s.clock())
-    return Completed(message=f"{len(recorded.new)} deal(s) put into the inbox as {kind}.")
+    message = f"{len(recorded.new)} deal(s) put into the inbox as {kind}."
+    if len(wanted) < len(asked):
+        return Failed(message=f"{message} {len(asked) - len(wanted)} left out: a deal id is a whole number.")
+    return Completed(message=message)

@@ -10,14 +10,15 @@ Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes); a Dro
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from connectors.errors import RejectedError
-from flows.contract_draft import draft, request_for, signers_of
-from flows.deals import DealFile, fresh_deal, read_deal, read_deals
+from flows.contract_draft import draft, request_for, signers_of, starts_on_of
+from flows.deals import DealFile, dated, fresh_deal, read_deal, read_deals
 from flows.documents import DocumentError
 from flows.filing import set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, inbox, papers
@@ -36,6 +37,9 @@ from flows.services import CONTRACT, Services
 from flows.signature_requests import find_request
 
 KIND = "contract.due"
+_LONG_WAIT = timedelta(
+    seconds=30
+)  # for a place under the vendor's limit: what was checked before may have changed
 
 
 @flow(name="send-contract", persist_result=False)
@@ -56,18 +60,23 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     deal_id = event.deal_id or ""
     async with s.ledger.read() as tx:
         contract = await contracts.latest(tx, deal_id)
-    if contract is not None and contract.state == "sending":
+    unsent = contract is not None and contract.state == "sending" and await _surely_unsent(contract, s)
+    if contract is not None and contract.state == "sending" and not unsent:
         return await _send(event, contract, (), s, resumed=True)
     if contract is not None and contract.state == "open" and not await _told(contract, s):
         return await _send(event, contract, (), s, resumed=True)
-    if contract is not None and not _may_be_followed(contract, event):
+    if contract is not None and not unsent and not _may_be_followed(contract, event):
         return ignored(f"contract revision {contract.revision} exists already ({contract.state})")
     file = await fresh_deal(s, deal_id, files)
     if file is None:
         return ignored("HubSpot has no such deal any more")
     stage = s.process.stage_for("send_contract")
     if stage is None or file.stage != stage.key:
-        return ignored("superseded: the deal has left the stage")
+        why = "superseded: the deal has left the stage"
+        if contract is not None and unsent:
+            async with s.ledger.write() as tx:
+                await contracts.end(tx, contract.id, state="canceled", now=s.clock(), reason=why)
+        return ignored(why)
     prepared = await _prepare_contract(event, file, stage.key, contract, s)
     if isinstance(prepared, Outcome):
         return prepared
@@ -89,6 +98,13 @@ def _may_be_followed(contract: Contract, event: Event) -> bool:
     return contract.state == "refused" or contract.created_at < event.received_at
 
 
+async def _surely_unsent(contract: Contract, s: Services) -> bool:
+    """Whether no try can have reached the vendor: then time may have changed all, and it is judged anew."""
+    async with s.ledger.read() as tx:
+        effect = await effects.by_key(tx, contract.effect_key)
+    return effect is None or (effect.state == "not_done" and effect.resends == 0)
+
+
 async def _told(contract: Contract, s: Services) -> bool:
     """Whether the deal knows of the contract: we may have died or stumbled between sending and telling."""
     async with s.ledger.read() as tx:
@@ -106,6 +122,7 @@ async def _prepare_contract(
     chosen = signers_of(s, file)
     reasons = [f"{v.says}: {v.missing}" for v in unmet(verdicts)]
     reasons += chosen.reasons if isinstance(chosen, Hold) else ()
+    reasons += await _doubts(event, file, s)
     if reasons or isinstance(chosen, Hold):
         return Outcome("held", "contract not sent", deal_id=file.id, reasons=tuple(reasons))
     try:
@@ -124,8 +141,14 @@ async def _prepare_contract(
             content=document.pdf,
             now=s.clock(),
         )
-        if before is not None and _same_as_refused(before, paper, chosen):
-            return _refused(before, before.reason or "no reason given")
+        if before is not None and _same(before, paper, chosen):
+            if before.state == "refused":  # nothing was mended: it would only be refused again
+                return _refused(before, before.reason or "no reason given")
+            if before.state == "sending":
+                return before, verdicts
+        if before is not None and before.state == "sending":
+            why = "never sent: the deal, a signer or the day has changed since"
+            await contracts.end(tx, before.id, state="canceled", now=s.clock(), reason=why)
         contract = await contracts.begin(
             tx,
             deal_id=file.id,
@@ -138,10 +161,29 @@ async def _prepare_contract(
     return contract, verdicts
 
 
-def _same_as_refused(before: Contract, paper: Paper, chosen: Sequence[Signer]) -> bool:
-    """Nothing was mended since the vendor refused it: asking again would only be refused again."""
-    signers = [asdict(signer) for signer in chosen]
-    return before.state == "refused" and before.paper_id == paper.id and list(before.signers) == signers
+def _same(before: Contract, paper: Paper, chosen: Sequence[Signer]) -> bool:
+    """Whether that revision carries this very text to these very signers."""
+    return before.paper_id == paper.id and list(before.signers) == [asdict(signer) for signer in chosen]
+
+
+async def _doubts(event: Event, file: DealFile, s: Services) -> list[str]:
+    """What else speaks against a contract: one that this ledger does not know, or a start that has gone by."""
+    reasons: list[str] = []
+    token = file.deal.properties.get("dealflow_contract_token")
+    if token:
+        async with s.ledger.read() as tx:
+            known = await contracts.by_token(tx, token)
+        if known is None:
+            reasons.append(
+                "HubSpot names a contract that this ledger does not know (a restored backup? a merged deal?): look "
+                "at Dropbox Sign, and clear the deal property dealflow_contract_token if a new one is to go out"
+            )
+    starts_on = starts_on_of(file)
+    if starts_on and starts_on < dated(event.received_at, s.clock()).date().isoformat():
+        reasons.append(
+            "deal property dealflow_starts_on lies in the past: set the day on which the services start"
+        )
+    return reasons
 
 
 def _refused(contract: Contract, reason: str) -> Outcome:
@@ -169,9 +211,10 @@ async def _send(
     request = request_for(s, contract, paper)
 
     async def attempt(_token: str) -> Result:
-        if resumed:
-            await _still_wanted(contract, s)
+        asked_at = s.clock()
         await s.sign_pace.wait(("standard", "high"))
+        if resumed or s.clock() - asked_at > _LONG_WAIT:
+            await _still_wanted(contract, s)
         sent = await writing(lambda: asyncio.to_thread(s.sender.send, request))
         return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
 
@@ -206,22 +249,31 @@ async def _send(
     request_id = str(result["request_id"])
     async with s.ledger.write() as tx:
         await contracts.sent(tx, contract.id, request_id=request_id, now=s.clock())
-    await _tell_deal(s, event, contract, request_id)
+    on_hold = bool(result.get("on_hold"))
+    await _tell_deal(s, event, contract, request_id, on_hold=on_hold)
     outcome = _outcome(s, contract, paper, request_id, verdicts)
-    if result.get("on_hold"):
+    if on_hold:
         held = "contract is ON HOLD at Dropbox Sign: confirm the sender's e-mail address there"
         outcome = replace(outcome, summary=held, reasons=(held,))
     return outcome
 
 
-async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: str) -> None:
+async def _tell_deal(
+    s: Services, event: Event, contract: Contract, request_id: str, *, on_hold: bool = False
+) -> None:
     writer, cause = writer_for(s, event), _cause(contract)
+    said = f"Contract revision {contract.revision} was sent for signature (request {request_id})."
+    if on_hold:
+        said = (
+            f"Contract revision {contract.revision} is ON HOLD at Dropbox Sign (request {request_id}): nobody is "
+            "asked to sign before the sender's e-mail address is confirmed there."
+        )
     await write_note(
         s,
         writer,
         deal_id=contract.deal_id,
         cause=cause,
-        text=f"Contract revision {contract.revision} was sent for signature (request {request_id}).",
+        text=said,
     )
     await set_deal(
         s,
@@ -231,7 +283,7 @@ async def _tell_deal(s: Services, event: Event, contract: Contract, request_id: 
         properties={
             "dealflow_contract_token": contract.token,
             "dealflow_contract_request_id": request_id,
-            "dealflow_contract_status": "sent",
+            "dealflow_contract_status": "on_hold" if on_hold else "sent",
         },
     )
 

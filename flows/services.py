@@ -103,7 +103,16 @@ def utc_now() -> datetime:
 
 def process_name() -> str:
     """Host, process id and a start mark: names this process in leases and lets a neighbour see that it died."""
-    return f"{socket.gethostname()}:{os.getpid()}:{int(utc_now().timestamp() * 1000):x}"
+    return f"{process_place()}:{os.getpid()}:{int(utc_now().timestamp() * 1000):x}"
+
+
+def process_place() -> str:
+    """Where process ids mean the same: the host, and its process id namespace (containers may share host names)."""
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    except OSError:  # not Linux
+        namespace = ""
+    return f"{socket.gethostname()}/{''.join(c for c in namespace if c.isdigit())}"
 
 
 def load_process(settings: Settings) -> SalesProcess:

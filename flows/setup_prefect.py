@@ -53,7 +53,11 @@ async def _deploy(prefect_file: Path) -> list[str]:
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
     )
-    out, _ = await process.communicate()
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # we were stopped in the middle
+            process.kill()
     text = out.decode(errors="replace")
     if process.returncode != 0:
         raise PrefectSetupError(f"prefect deploy failed:\n{text[-1500:]}")

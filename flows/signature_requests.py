@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from connectors.dropbox_sign.records import SignatureRequest
-from connectors.errors import GoneError, NotFoundError
+from connectors.errors import GoneError, NotFoundError, TransientError
 from flows.ledger.effects import Result
 from flows.retries import reading
 from flows.rules.signing import RequestFacts
@@ -43,6 +43,7 @@ async def find_request(s: Services, token: str, *, since: datetime) -> Result | 
     """
     earliest = since - timedelta(minutes=10)
     for query in (f"metadata:{token}", None):
+        newest_first, before = True, None
         for number in range(1, _PAGES + 1):
             page = await reading(
                 lambda query=query, number=number: s.dropbox_sign.list_requests(query=query, page=number)  # type: ignore[misc]
@@ -50,9 +51,16 @@ async def find_request(s: Services, token: str, *, since: datetime) -> Result | 
             for request in page.requests:
                 if request.metadata.get("dealflow_token") == token:
                     return {"request_id": request.id}
-            oldest = min((r.created_at for r in page.requests if r.created_at), default=None)
-            if number >= page.pages or (oldest is not None and oldest < earliest):
+            times = [t for t in (before, *(r.created_at for r in page.requests)) if t]
+            newest_first = newest_first and times == sorted(times, reverse=True)
+            before = times[-1] if times else None
+            # Nobody official says that the list is newest first: stopping early needs to have seen that it is.
+            if number >= page.pages or (newest_first and before is not None and before < earliest):
                 break
+        else:
+            raise TransientError(
+                "dropbox_sign", "list_requests", detail="more requests than can be looked through"
+            )
     return None
 
 

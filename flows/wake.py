@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 _ALIVE_S = 30
+_LISTEN_EVERY_S = 10
 
 
 class Waker(asyncio.DatagramProtocol):
@@ -30,6 +31,7 @@ class Waker(asyncio.DatagramProtocol):
         self._awake = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._listener: asyncpg.Connection | None = None
+        self._listened_at = float("-inf")
         self.port: int | None = None
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
@@ -58,15 +60,17 @@ class Waker(asyncio.DatagramProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Until somebody knocks, at most so long."""
-        if self._listener is not None and self._listener.is_closed():
+        if self._listener is None or self._listener.is_closed():
             await self._listen()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._awake.wait(), seconds)
         self._awake.clear()
 
     async def _listen(self) -> None:
-        if self._ledger.dialect != "postgresql":
+        now = asyncio.get_running_loop().time()
+        if self._ledger.dialect != "postgresql" or now - self._listened_at < _LISTEN_EVERY_S:
             return
+        self._listened_at = now
         address = self._ledger.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             self._listener = await asyncpg.connect(address, timeout=5)

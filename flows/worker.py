@@ -11,15 +11,16 @@ import hashlib
 import logging
 import os
 import signal
-import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -47,7 +48,7 @@ from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event, LeaseLostError
 from flows.prefect_client import client_context
 from flows.retries import ODD_TRIES, park_delay_s
-from flows.services import Services, SetupError, open_services
+from flows.services import Services, SetupError, open_services, process_place
 from flows.sync_deals import watch_from_now
 from flows.wake import Waker
 
@@ -75,7 +76,13 @@ class Worker:
         self._note: str | None = None
         self._started_at = s.clock()
         self._ledger_id = ""
+        self._paused: list[str] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._trouble: Exception | None = None
+        self._away_s = _AWAY_FIRST_S
+        self._schedule_note: str | None = None
         self._lanes = asyncio.Semaphore(s.settings.worker_lanes)
+        self._sweeps = asyncio.Semaphore(1)  # a long sweep must not keep leads and contracts waiting
 
     def stop(self) -> None:
         """Finish what is under way, then return from `run`."""
@@ -110,37 +117,66 @@ class Worker:
                     await presence.leave(tx, self._s.owner)
 
     async def _loop(self) -> None:
-        """Whenever a lane is free: claim what is due for one flow, and run it there."""
-        away_s = _AWAY_FIRST_S
-        running: set[asyncio.Task[None]] = set()
+        """Whenever a lane is free: claim what is due for one flow, and run it there.
+
+        Trouble with the database or with Prefect never ends the loop: it backs off and goes on.
+        """
         while not self._stop.is_set():
+            if self._trouble is not None:
+                await self._back_off()
+                continue
             await self._lanes.acquire()
+            claimed = None
             try:
                 claimed = None if self._stop.is_set() else await self._claim()
-                away_s, self._prefect_ok, self._note = _AWAY_FIRST_S, True, None
-            except _AWAY as problem:
-                self._lanes.release()
-                self._prefect_ok, self._note = False, f"Prefect server away: {type(problem).__name__}"
-                log.warning("prefect server away, next look in %.0f s: %s", away_s, type(problem).__name__)
-                await self._pause(away_s)
-                away_s = min(_AWAY_MAX_S, away_s * 2)
-                continue
+            except SetupError:
+                raise
+            except Exception as problem:
+                self._trouble = problem
             if claimed is None:
                 self._lanes.release()
-                await self._waker.wait(await self._idle_s())
+                await self._idle()
                 continue
-            task = asyncio.create_task(self._run_group(*claimed))
-            running.add(task)
-            task.add_done_callback(running.discard)
-        await asyncio.gather(*running, return_exceptions=True)
+            self._start(self._run_group(*claimed))
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _back_off(self) -> None:
+        """Say what is wrong and wait, longer each time until something works again."""
+        problem, self._trouble = self._trouble, None
+        self._prefect_ok = not isinstance(problem, _AWAY)
+        who = "ledger" if self._prefect_ok else "Prefect server"
+        self._note = f"{who} away: {type(problem).__name__}"
+        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, type(problem).__name__)
+        await self._pause(self._away_s)
+        self._away_s = min(_AWAY_MAX_S, self._away_s * 2)
+
+    def _all_well(self) -> None:
+        self._away_s, self._prefect_ok, self._note = _AWAY_FIRST_S, True, self._schedule_note
+
+    async def _idle(self) -> None:
+        """Until somebody knocks or the next row falls due."""
+        if self._trouble is not None or self._stop.is_set():
+            return
+        try:
+            seconds = await self._idle_s()
+        except Exception as problem:
+            self._trouble = problem
+            return
+        self._all_well()
+        await self._waker.wait(seconds)
 
     async def _claim(self) -> tuple[str, list[Event]] | None:
         """The oldest due event and all others for the same flow, under our lease."""
         await self._refresh_deployments()
-        paused = [kind for kind, module in TABLE.items() if self._deployments[module].paused]
+        self._paused = [kind for kind, module in TABLE.items() if self._deployments[module].paused]
         now, settings = self._s.clock(), self._s.settings
         async with self._s.ledger.write() as tx:
-            kind = await inbox.oldest_due_kind(tx, now=now, not_kinds=paused)
+            kind = await inbox.oldest_due_kind(tx, now=now, not_kinds=self._paused)
             if kind is None:
                 return None
             module = TABLE[kind]
@@ -162,21 +198,26 @@ class Worker:
         try:
             for part in parts:
                 await self._run_part(module, part)
-        except _AWAY as problem:
-            log.warning("prefect server away, events stay in the inbox: %s", type(problem).__name__)
-            self._deployments_at = float("-inf")
+            self._all_well()
+        except Exception as problem:
+            log.warning("events stay in the inbox: %s", type(problem).__name__)
+            self._trouble, self._deployments_at = problem, float("-inf")
         finally:
             ids = [e.id for e in events]
             self._held -= set(ids)
-            await self._give_back(ids)
-            self._lanes.release()
-            self._waker.wake()
+            try:
+                await self._give_back(ids)
+            except Exception as problem:  # their lease will run out
+                self._trouble = problem
+            finally:
+                self._lanes.release()
+                self._waker.wake()
 
     async def _run_part(self, module: str, events: list[Event]) -> None:
+        """Raises what kept the run from being created; what happens inside it ends in the ledger."""
+        run = await self._create_run(module, events)
         try:
-            await self._run_events(module, events)
-        except _AWAY:
-            raise
+            await execute(load_flow(module), run)
         except Exception:
             log.exception("a run broke outside its events' handling flow=%s", module)
         await self._park_unsettled(events)
@@ -194,13 +235,13 @@ class Worker:
                         tx,
                         event.id,
                         owner=s.owner,
-                        state="dead" if event.attempts >= ODD_TRIES else "parked",
+                        state="dead" if event.attempts % ODD_TRIES == 0 else "parked",
                         now=s.clock(),
                         reason="the run ended without settling the event: see its logs in Prefect",
                         due_at=s.clock() + timedelta(seconds=delay_s),
                     )
 
-    async def _run_events(self, module: str, events: list[Event]) -> None:
+    async def _create_run(self, module: str, events: list[Event]) -> FlowRun:
         kebab = module.replace("_", "-")
         ids = [e.id for e in events]
         deals = {e.deal_id for e in events}
@@ -221,7 +262,7 @@ class Worker:
         )
         async with self._s.ledger.write() as tx:
             await inbox.note_run(tx, ids, str(run.id))
-        await execute(load_flow(module), run)
+        return run
 
     def _run_key(self, events: Sequence[Event]) -> str:
         """Names these events at this try: creating the run again (an answer was lost) gives the same run."""
@@ -229,10 +270,9 @@ class Worker:
         return hashlib.sha256(f"{self._ledger_id}:{tries}".encode()).hexdigest()
 
     async def _give_back(self, ids: Sequence[int]) -> None:
-        """Rows that no run took up (the server went away before it began) fall due again now."""
-        now = self._s.clock()
+        """Rows that no run took up (the server went away before it began) fall due again now, uncounted."""
         async with self._s.ledger.write() as tx:
-            await inbox.renew(tx, ids, owner=self._s.owner, until=now)
+            await inbox.give_back(tx, ids, owner=self._s.owner, now=self._s.clock())
 
     async def _refresh_deployments(self) -> None:
         loop = asyncio.get_running_loop()
@@ -251,7 +291,7 @@ class Worker:
         """Until the next row falls due, at most the poll interval."""
         poll_s = self._s.settings.worker_poll_s
         async with self._s.ledger.read() as tx:
-            due = await inbox.next_due(tx)
+            due = await inbox.next_due(tx, not_kinds=self._paused)
         if due is None:
             return poll_s
         return max(0.05, min(poll_s, (due - self._s.clock()).total_seconds()))
@@ -312,23 +352,35 @@ class Worker:
                 due = await self._client.get_scheduled_flow_runs_for_work_pool(
                     self._s.settings.work_pool, scheduled_before=datetime.now(UTC) + timedelta(seconds=1)
                 )
+                self._schedule_note = None
+                await self._client.send_worker_heartbeat(
+                    self._s.settings.work_pool,
+                    self._s.owner,
+                    heartbeat_interval_seconds=_SCHEDULE_EVERY_S * 3,
+                )
                 for one in due:
-                    await self._run_scheduled(one)
+                    await self._take_up(one)
             except ObjectNotFound:
-                self._note = f"Prefect has no work pool {self._s.settings.work_pool}: run `dealflow setup`"
+                pool = self._s.settings.work_pool
+                self._schedule_note = f"Prefect has no work pool {pool}: run `dealflow setup`"
             except _AWAY:
                 await asyncio.sleep(_SCHEDULE_EVERY_S)
             except Exception:
                 log.exception("a scheduled run failed")
             await asyncio.sleep(_SCHEDULE_EVERY_S)
 
-    async def _run_scheduled(self, one: WorkerFlowRunResponse) -> None:
+    async def _take_up(self, one: WorkerFlowRunResponse) -> None:
         run = one.flow_run
         module = await self._module_of(run.deployment_id)
-        if module is None or not await claim_run(self._client, run.id):
-            return
-        async with self._lanes:
-            await execute(load_flow(module), run)
+        if module is not None and await claim_run(self._client, run.id):
+            self._start(self._run_scheduled(module, run))
+
+    async def _run_scheduled(self, module: str, run: FlowRun) -> None:
+        async with self._sweeps:
+            try:
+                await execute(load_flow(module), run)
+            except Exception:
+                log.exception("a scheduled run broke flow=%s", module)
 
     async def _module_of(self, deployment_id: UUID | None) -> str | None:
         for module, deployment in self._deployments.items():
@@ -338,9 +390,9 @@ class Worker:
 
 
 def _is_dead_neighbour(owner: str) -> bool:
-    host, _, rest = owner.partition(":")
+    place, _, rest = owner.partition(":")
     pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+    if place != process_place() or not pid.isdigit() or int(pid) == os.getpid():
         return False
     try:
         os.kill(int(pid), 0)

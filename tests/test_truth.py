@@ -41,7 +41,7 @@ def test_stored_names_are_pinned() -> None:
 def test_readme_names_every_command() -> None:
     """Each command is in the README's table, and none that does not exist."""
     readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"`dealflow ([a-z]+(?: (?:list|show|render|replay))?)`", readme))
+    named = set(re.findall(r"`dealflow ([a-z]+(?: (?:list|show|render|replay|retry|release))?)`", readme))
     wanted = set()
     for name in app:
         if name.startswith("-"):
@@ -76,7 +76,9 @@ def test_every_command_has_help(command: list[str]) -> None:
         (["gateway"], 1, "DEALFLOW_DROPBOX_SIGN_API_KEY is not set"),
         (["worker"], 1, "DEALFLOW_HUBSPOT_TOKEN is not set"),
         (["inbox", "show", "7"], 1, "there is no event 7"),
-        (["proposal", "render"], 1, "--sample"),
+        (["proposal", "render"], 2, "--sample"),
+        (["provision", "--plan", "--apply"], 2, "--plan or --apply"),
+        (["inbox", "list", "--state", "bogus"], 2, "--state"),
     ],
 )
 def test_errors_are_one_clear_line(command: list[str], code: int, says: str, tmp_path: Path) -> None:

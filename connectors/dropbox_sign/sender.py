@@ -16,7 +16,7 @@ from typing import Any
 from connectors.dropbox_sign.records import Account, parse_account, parse_request
 from connectors.dropbox_sign.sending import SendRequest, Sent, TemplateRequest
 from connectors.dropbox_sign.statuses import DROPBOX_SIGN
-from connectors.errors import ContractError
+from connectors.errors import ContractError, RejectedError
 from connectors.exchange import Answer, OnCall
 from connectors.sdk_calls import SdkCall
 
@@ -142,7 +142,9 @@ class ContractSender:
         try:
             return build()
         except ValueError:  # pydantic quotes the values in its message: names and addresses
-            raise ValueError(f"{operation}: the SDK refuses a field of the request") from None
+            raise RejectedError(
+                "dropbox_sign", operation, detail="the SDK refuses a field of the request"
+            ) from None
 
     def _sent(self, operation: str, post: Callable[..., Any], body: Any) -> Sent:
         answer = self._calls.run(operation, lambda: post(body, _request_timeout=self._timeout_s), write=True)

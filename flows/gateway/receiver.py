@@ -133,7 +133,10 @@ class Receiver:
                 day=self._clock().date().isoformat(),
             )
         except LeadError as problem:
-            return JSONResponse({"error": str(problem), "field": problem.field}, 422)
+            answer = JSONResponse({"error": str(problem), "field": problem.field}, 422)
+            if problem.field != "body":
+                return answer
+            return await self._stored("lead", request, body, [_dead("lead", body, str(problem))], answer)
         event = NewEvent("lead", lead.key, "lead.received", lead.lane, {"lead": asdict(lead)})
         return await self._stored(
             "lead", request, body, [event], JSONResponse({"lead": lead.key, "status": "stored"}, 202)

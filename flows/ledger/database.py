@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from flows.ledger import direct
 
-_BUSY_TIMEOUT_MS = 15_000
+_BUSY_S = 15.0
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
@@ -72,10 +72,13 @@ class Ledger:
         await self.engine.dispose()
 
 
-async def open_ledger(url: str, *, migrate: bool = True, throw_away: bool = False) -> Ledger:
+async def open_ledger(
+    url: str, *, migrate: bool = True, throw_away: bool = False, busy_s: float = _BUSY_S
+) -> Ledger:
     """Open (and by default migrate) the ledger at an async SQLAlchemy URL.
 
-    `throw_away`: fast instead of safe (SQLite only), for a rehearsal in one process.
+    `busy_s`: how long a SQLite writer waits for another, in seconds. `throw_away`: fast instead of safe (SQLite
+    only), for a rehearsal in one process.
 
     Raises LedgerError when the address is no use, the database cannot be reached, is not ours to read or newer
     than this program, or its folder cannot be made.
@@ -83,10 +86,12 @@ async def open_ledger(url: str, *, migrate: bool = True, throw_away: bool = Fals
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            # It will hold names and addresses: for its owner alone.
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as problem:
-            raise LedgerError(f"cannot make the ledger's folder: {problem.strerror}") from None
-    ledger = Ledger(_engine(parsed, throw_away), parsed)
+            folder = Path(parsed.database).parent
+            raise LedgerError(f"cannot make the ledger's folder {folder}: {problem.strerror}") from None
+    ledger = Ledger(_engine(parsed, throw_away, busy_s), parsed)
     try:
         if migrate:
             await upgrade(ledger)
@@ -143,13 +148,16 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _engine(url: sa.URL, throw_away: bool) -> AsyncEngine:
+def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(_for_asyncpg(url), pool_pre_ping=True, pool_size=5, max_overflow=10)
-    how: dict[str, Any] = {"timeout": _BUSY_TIMEOUT_MS / 1000}
+        return create_async_engine(
+            _for_asyncpg(url), pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True
+        )
+    how: dict[str, Any] = {"timeout": busy_s}
     if throw_away:
         how["async_creator_fn"] = direct.connect
-    engine = create_async_engine(url, connect_args=how)
+    # Error texts must not quote what was to be stored: names and addresses.
+    engine = create_async_engine(url, connect_args=how, hide_parameters=True)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def on_connect(raw: Any, _record: Any) -> None:
@@ -158,7 +166,7 @@ def _engine(url: sa.URL, throw_away: bool) -> AsyncEngine:
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={'OFF' if throw_away else 'FULL'}",  # an acknowledged delivery survives a power cut
-            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            f"busy_timeout={int(busy_s * 1000)}",
             "foreign_keys=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")

@@ -1,8 +1,8 @@
 """Everything that happens becomes a row here first; rows are claimed under a lease, in order within a lane.
 
 States: due -> claimed -> done | ignored | dead, or back to parked (a failure, tried again) or held (a
-business "no", looked at again when the deal changes). A parked or held row keeps its place: later rows of
-its lane wait behind it.
+business "no", looked at again when the deal changes). A parked row keeps its place: later rows of its lane
+wait behind it. A held row lets them pass, for one of them may bring what it waits for.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from flows.ledger.database import upsert
 from flows.ledger.tables import UtcTime, deliveries, inbox
 
 OPEN = ("due", "claimed", "parked", "held")
+_KEEPS_PLACE = ("due", "claimed", "parked")
 WAKE_CHANNEL = "dealflow_inbox"
 _CLAIM_LOCK = 726412
 
@@ -151,22 +152,26 @@ def _fit(text: str, longest: int) -> str:
 
 
 def _first_of_lane(now: datetime | None = None) -> sa.ColumnElement[bool]:
-    """No earlier row of its lane is open, and no later one is being handled.
+    """No earlier row of its lane keeps its place, and no later one is being handled.
 
     (PostgreSQL may show a row with a higher id first: ids are drawn before the commit.)
     """
     other = inbox.alias("other")
     later_in_hand = sa.and_(other.c.id > inbox.c.id, other.c.state == "claimed")
+    in_the_way: sa.ColumnElement[bool] = other.c.state.in_(_KEEPS_PLACE)
     if now is not None:
         later_in_hand = sa.and_(later_in_hand, other.c.lease_until > now)
-    earlier_open = sa.and_(other.c.id < inbox.c.id, other.c.state.in_(OPEN))
+        # A held row that is due again goes first: one claim takes one row of a lane.
+        in_the_way = sa.or_(in_the_way, sa.and_(other.c.state == "held", other.c.due_at <= now))
+    earlier_open = sa.and_(other.c.id < inbox.c.id, in_the_way)
     return ~sa.exists().where(other.c.lane == inbox.c.lane, sa.or_(earlier_open, later_in_hand))
 
 
-def _claimable(now: datetime) -> sa.ColumnElement[bool]:
-    """Due (or its lease has run out), and first of its lane."""
+def _claimable(now: datetime, *, early: bool = False) -> sa.ColumnElement[bool]:
+    """Due (or its lease has run out), and first of its lane. `early`: parked and held rows before their time too."""
+    waits = inbox.c.state.in_(("due", "parked", "held"))
     free = sa.or_(
-        sa.and_(inbox.c.state.in_(("due", "parked", "held")), inbox.c.due_at <= now),
+        waits if early else sa.and_(waits, inbox.c.due_at <= now),
         sa.and_(inbox.c.state == "claimed", inbox.c.lease_until <= now),
     )
     return sa.and_(free, _first_of_lane(now))
@@ -188,8 +193,12 @@ async def claim(
     kinds: Sequence[str] | None = None,
     only_ids: Sequence[int] | None = None,
 ) -> list[Event]:
-    """Take due rows, oldest first: at most one a lane, none whose lane has an earlier open row."""
-    query = sa.select(inbox.c.id).where(_claimable(now)).order_by(inbox.c.id).limit(limit)
+    """Take due rows, oldest first: at most one a lane, none behind an earlier row that keeps its place.
+
+    `only_ids`: these and no others, also before they fall due (a person asked for them).
+    """
+    claimable = _claimable(now, early=only_ids is not None)
+    query = sa.select(inbox.c.id).where(claimable).order_by(inbox.c.id).limit(limit)
     if kinds is not None:
         query = query.where(inbox.c.kind.in_(list(kinds)))
     if only_ids is not None:
@@ -231,6 +240,18 @@ async def renew(tx: AsyncConnection, ids: Sequence[int], *, owner: str, until: d
         sa.update(inbox)
         .where(inbox.c.id.in_(list(ids)), inbox.c.lease_owner == owner, inbox.c.state == "claimed")
         .values(lease_until=until)
+    )
+    return result.rowcount
+
+
+async def give_back(tx: AsyncConnection, ids: Sequence[int], *, owner: str, now: datetime) -> int:
+    """Rows still ours that nobody took up fall due again now, and the try does not count. Returns how many."""
+    if not ids:
+        return 0
+    result = await tx.execute(
+        sa.update(inbox)
+        .where(inbox.c.id.in_(list(ids)), inbox.c.lease_owner == owner, inbox.c.state == "claimed")
+        .values(lease_until=now, attempts=inbox.c.attempts - 1)
     )
     return result.rowcount
 
@@ -312,6 +333,23 @@ async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) 
         .values(due_at=sa.case((inbox.c.state == "held", now), else_=inbox.c.due_at), nudged_at=now)
     )
     return result.rowcount
+
+
+async def retry(tx: AsyncConnection, event_id: int, *, now: datetime) -> bool:
+    """A person wants a dead, parked or held row handled again now. False for any other.
+
+    Tries go on counting: together with the id they name the row's runs in Prefect.
+    """
+    result = await tx.execute(
+        sa.update(inbox)
+        .where(
+            inbox.c.id == event_id,
+            inbox.c.state.in_(("dead", "parked", "held")),
+            inbox.c.kind != "unreadable",
+        )
+        .values(state="due", due_at=now, reason=None, finished_at=None)
+    )
+    return result.rowcount == 1
 
 
 async def free_leases(tx: AsyncConnection, owners: Sequence[str], *, now: datetime) -> list[Event]:

@@ -1,11 +1,11 @@
-"""When things happen in a rehearsal: three looks at the desk on each working day, nothing at night, all in UTC."""
+"""When things happen in a rehearsal: two looks at the desk on each working day, nothing at night, all in UTC."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 STARTS = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 """A Monday. Fixed, because a rehearsal must not depend on the day on which it is played."""
-HOURS = (9, 13, 17)
+HOURS = (9, 15)
 
 
 def ticks(days: int, starts: datetime = STARTS) -> Iterator[datetime]:

@@ -123,8 +123,7 @@ class _Play:
         coming = list(leads(everybody, starts=plan.starts, days=plan.days, rates=plan.rates))
         by_number = {b.number: b for b in everybody}
         for now in ticks(plan.days, plan.starts):
-            await world.advance(now)
-            await self._settle()
+            await self._settle(now)
             while coming and coming[0].arrives_at <= now:
                 lead = coming.pop(0)
                 await self._send(lead, by_number[lead.follows or lead.number])
@@ -135,14 +134,13 @@ class _Play:
                 await self._desk.sweep()  # webhooks have told of everything: only the safety net is tried
                 await self._settle()
             progress((now - plan.starts).days + 1, now)
-        await world.advance(plan.starts + timedelta(days=plan.days))
-        await self._settle()
+        await self._settle(plan.starts + timedelta(days=plan.days))
         return await self._curtain()
 
-    async def _settle(self) -> None:
-        """Let a minute pass, deliver what the vendors have to say, let the worker work: until nothing moves."""
-        for _ in range(_ROUNDS):
-            await self._world.advance(self._world.now + _MINUTE)
+    async def _settle(self, until: datetime | None = None) -> None:
+        """Let time pass (a minute at least), deliver what the vendors say, let the worker work: until nothing moves."""
+        for at in range(_ROUNDS):
+            await self._world.advance(until if until and at == 0 else self._world.now + _MINUTE)
             mails = await self._world.mail()
             await self._desk.take_in(mails)
             self._signers.read(mails)

@@ -31,6 +31,13 @@ CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105  # opens nothing but the s
 API_KEY = "sandbox-api-key"
 _PEOPLE = "rehearsal-people"
 _PLENTY = 1_000_000_000
+_SUBSCRIBED = (
+    ("deal.creation", None),
+    ("deal.deletion", None),
+    ("deal.merge", None),
+    ("deal.propertyChange", "dealstage"),
+)
+"""What connectors/hubspot/README.md tells an operator to subscribe to, as far as it is about deals."""
 
 
 class StandInRefused(Exception):
@@ -64,18 +71,23 @@ class World:
     sign: httpx.AsyncClient
     now: datetime
     property_types: dict[str, str] = field(default_factory=dict)  # of deals
+    _stirred: bool = False
     _read: dict[str, int] = field(default_factory=lambda: {"hubspot": 0, "dropbox_sign": 0})
 
     async def advance(self, to: datetime) -> None:
         """Move time forward to that moment; what falls due on the way happens. Never moves it back."""
         seconds = (to - self.now).total_seconds()
         if seconds > 0:
-            await self._done(self.hub.post("/_sandbox/clock/advance", json={"seconds": seconds}))
+            moved = await self._done(self.hub.post("/_sandbox/clock/advance", json={"seconds": seconds}))
+            self._stirred = self._stirred or moved["fired"] > 0
             self.now = to
 
     async def mail(self) -> list[Mail]:
         """The deliveries logged since the last look, oldest first, HubSpot's before Dropbox Sign's."""
         found: list[Mail] = []
+        if not self._stirred:  # no timer has fired and no signer has acted: there is nothing new
+            return found
+        self._stirred = False
         for vendor, client in (("hubspot", self.hub), ("dropbox_sign", self.sign)):
             rows = (await self._done(client.get(f"/_sandbox/deliveries?since={self._read[vendor]}")))[
                 "deliveries"
@@ -124,6 +136,7 @@ class World:
         if answer.status_code in (404, 409, 410):
             return False
         await self._done_with(answer)
+        self._stirred = True
         return True
 
     async def cancel(self, request_id: str) -> bool:
@@ -204,7 +217,8 @@ async def _furnish(world: World, process: SalesProcess) -> None:
     for client in (world.hub, world.sign):
         await world._done(client.put("/_sandbox/deliveries/mischief", json={"drop": 1.0}))
     world.property_types = await asyncio.to_thread(_provision, Portal(_PEOPLE, world.hubspot_url), process)
-    hooks = {"target_url": f"{GATEWAY}/webhooks/hubspot", "signature_clock": "virtual"}
+    hooks: dict[str, Any] = {"target_url": f"{GATEWAY}/webhooks/hubspot", "signature_clock": "virtual"}
+    hooks["subscriptions"] = [{"subscriptionType": t, "propertyName": p} for t, p in _SUBSCRIBED]
     await world._done(world.hub.put("/_sandbox/webhooks", json={**hooks, "client_secret": CLIENT_SECRET}))
 
 

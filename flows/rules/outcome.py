@@ -16,9 +16,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an event ended. `held` is a business "no": nothing was changed, `reasons` say what is missing."""
+    """How an event ended. `held` is a business "no": nothing was changed, `reasons` say what is missing, and it is
+    looked at again when the deal changes. `dead`: a person must look; what comes after it goes on.
+    """
 
-    state: Literal["done", "ignored", "held"]
+    state: Literal["done", "ignored", "held", "dead"]
     summary: str
     deal_id: str | None = None
     steps: tuple[Step, ...] = ()

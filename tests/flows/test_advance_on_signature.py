@@ -225,7 +225,7 @@ async def test_invalid_documents_fail_by_event(world: Any, desk: Any, sales: Any
 async def test_a_request_that_does_not_fit_moves_nothing(
     signing: Signing, override: dict[str, Any], says: str
 ) -> None:
-    """Whatever is read back must carry our token, deal, id and test mode: else held, and nothing moves."""
+    """Whatever is read back must carry our token, deal, id and test mode: else a person looks, and nothing moves."""
     signing.everybody_signs()
     true = signing.world.sign.get(
         f"/v3/signature_request/{signing.request_id}", auth=("sandbox-api-key", "")
@@ -238,7 +238,7 @@ async def test_a_request_that_does_not_fit_moves_nothing(
 
     end = await signing.arrives("signature_request_all_signed")
 
-    assert end.state == "held" and says in end.reasons[0]
+    assert end.state == "dead" and says in end.reasons[0]
     assert signing.deal() == before and signing.signed_files() == []
     assert (await signing.contract()).state == "open"
 
@@ -287,7 +287,7 @@ async def test_an_unknown_request_under_our_token_harms_nobody(signing: Signing)
     ended = await signing.desk.work(advance_on_signature, events)
 
     assert ended[true].state == "done", ended
-    assert ended[made_up].state in ("held", "ignored")
+    assert ended[made_up].state in ("dead", "ignored")
     assert await signing.sales.stage_of(signing.deal_id) == "won"
 
 

@@ -24,14 +24,27 @@ async def _ids(work: Any) -> list[int]:
     return [event.id for event in await work]
 
 
-@pytest.mark.parametrize("state", ["due", "claimed", "parked", "held"])
+async def test_a_held_event_lets_later_ones_pass(desk: Any) -> None:
+    """A later event may bring what a held one waits for (its proposal, a signature); due again, it goes first."""
+    first, second, third = await desk.put(), await desk.put(), await desk.put()
+    assert await _ids(desk.take(only_ids=[first])) == [first]
+    await desk.settle(first, "held", due_at=desk.clock() + timedelta(seconds=30))
+    assert await _ids(desk.take("b")) == [second]
+    desk.clock.forward(31)
+    assert await _ids(desk.take("c")) == []  # the second is in hand: neither the held one nor the third
+    await desk.settle(second, "done", owner="b")
+    assert await _ids(desk.take("c")) == [first]  # one row of a lane at a time, the held one first
+    assert third not in await _ids(desk.take("d"))
+
+
+@pytest.mark.parametrize("state", ["due", "claimed", "parked"])
 async def test_a_later_event_waits_behind_an_open_one(desk: Any, state: str) -> None:
-    """While an earlier event of its lane is open, whatever its state, a later one is not handled."""
+    """While an earlier event of its lane is to be handled, a later one is not."""
     first, second, other = await desk.put(), await desk.put(), await desk.put("deal:2")
     assert await _ids(desk.take(only_ids=[first] if state != "due" else [second])) == (
         [first] if state != "due" else []
     )
-    if state in ("parked", "held"):
+    if state == "parked":
         await desk.settle(first, state, due_at=desk.clock() + timedelta(hours=1))
     assert await _ids(desk.take("b", only_ids=[second, other])) == [other]
 
@@ -284,7 +297,7 @@ async def test_next_due_is_when_something_can_be_claimed(desk: Any) -> None:
     assert await next_due() == start
     await desk.take(lease_s=120)
     assert await next_due() == start + timedelta(seconds=120)
-    await desk.settle(first, "held", due_at=start + timedelta(seconds=900))
+    await desk.settle(first, "parked", due_at=start + timedelta(seconds=900))
     assert await next_due() == start + timedelta(seconds=900)
     desk.clock.forward(5)
     await desk.put("2", kind="proposal.due")

@@ -321,8 +321,9 @@ def test_a_refused_field_does_not_quote_its_value(sender: ContractSender) -> Non
     """The package's validation errors quote names and addresses; ours do not."""
     no_address: Any = ["anna@example.com"]
     odd = SendRequest(**{**CONTRACT.__dict__, "signers": (Signer("Anna", no_address, 0),)})
-    with pytest.raises(ValueError, match="send") as caught:
+    with pytest.raises(RejectedError, match="send") as caught:
         sender.send(odd)
+    assert caught.value.applied == "no"  # it never left: nothing to look for at the vendor
     assert "anna" not in f"{caught.value}{caught.value.__cause__}".lower()
 
 
