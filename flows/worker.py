@@ -378,6 +378,14 @@ class Worker:
     async def _run_scheduled(self, module: str, run: FlowRun) -> None:
         async with self._sweeps:
             try:
+                what = (
+                    "full sweep"
+                    if run.parameters.get("full")
+                    else "sweep"
+                    if module == "sync_deals"
+                    else "by hand"
+                )
+                await self._client.update_flow_run(run.id, name=f"{module.replace('_', '-')} {what}")
                 await execute(load_flow(module), run)
             except Exception:
                 log.exception("a scheduled run broke flow=%s", module)

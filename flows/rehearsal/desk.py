@@ -182,7 +182,7 @@ def _settings(world: World, process_file: Path, home: Path) -> Settings:
         "dropbox_sign_app_url": "https://app.dropbox-sign.example",
         "leads_token": _LEADS_TOKEN,
         "public_url": GATEWAY,
-        # A held event is looked at again when its deal changes; once a day besides is enough here.
-        "worker_hold_retry_s": 86_400,
+        # A held event is looked at again when its deal changes; every third day besides is enough here.
+        "worker_hold_retry_s": 3 * 86_400,
     }
     return Settings.model_validate(given)

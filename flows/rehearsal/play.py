@@ -77,6 +77,7 @@ async def play(plan: Plan, progress: Progress = lambda _day, _now: None) -> Play
     began = time.monotonic()
     process = parse_process(read_yaml(plan.process_file))
     gc.freeze()  # what was imported stays: the collector need not walk it again and again
+    gc.set_threshold(20_000, 50, 100)
     with tempfile.TemporaryDirectory(prefix="dealflow-rehearsal-") as folder:
         home = Path(folder)
         async with (

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -125,3 +126,17 @@ async def test_everything_in_the_worker_shares_one_client(prefect_server: Any) -
             assert inner is context.client
             assert isinstance(inner._client._transport, QuickRetry)
             assert (await inner.hello()).status_code == 200
+
+
+@pytest.mark.slow
+def test_the_schedule_really_makes_runs(prefect_server: Any) -> None:
+    """The sync's schedule puts runs ahead of time (with SQLAlchemy 2.1 the server's scheduler failed in silence)."""
+    wanted = {
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        "deployments": {"name": {"any_": ["sync-deals"]}},
+    }
+    until = time.monotonic() + 90
+    while not (found := prefect_server.post("/flow_runs/filter", wanted)) and time.monotonic() < until:
+        time.sleep(1)
+    assert {run["auto_scheduled"] for run in found} == {True}
+    assert any(run["parameters"].get("full") for run in found) and any(not run["parameters"] for run in found)
