@@ -1,6 +1,7 @@
 """The sandbox process: both stand-ins on loopback ports, one clock, until SIGTERM or SIGINT."""
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -39,8 +40,10 @@ async def serve(options: SandboxOptions) -> None:
     Raises OSError when a port is taken.
     """
     clock = Clock(frozen_at_s=options.frozen_at_s)
-    if options.frozen_at_s is not None:
+    if options.frozen_at_s is not None:  # somebody rehearses: the same ids each time, and few pauses
         errors.repeatable_ids(options.seed)
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 100)
     hubspot = hubspot_server.build(
         clock,
         seed=options.seed,

@@ -153,7 +153,7 @@ class Stack:
             trust_env=False,
         )
 
-    def until(self, what: str, happened: Callable[[], Any], timeout_s: float = 60) -> Any:
+    def until(self, what: str, happened: Callable[[], Any], timeout_s: float = 120) -> Any:
         limit = time.monotonic() + timeout_s
         while time.monotonic() < limit:
             found = happened()
@@ -239,7 +239,7 @@ class Stack:
             timeout_s,
         )
 
-    def until_quiet(self, timeout_s: float = 60) -> None:
+    def until_quiet(self, timeout_s: float = 120) -> None:
         """Nothing open in the inbox any more."""
         open_states = ("due", "claimed", "parked", "held")
         self.until(

@@ -10,7 +10,7 @@ import pytest
 Stack = Any  # the class of conftest.py, which cannot be imported by name
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:

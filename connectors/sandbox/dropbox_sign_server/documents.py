@@ -61,7 +61,9 @@ def open_pdf(content: bytes, name: str) -> PdfReader:
 
 
 def merged(parts: list[bytes]) -> bytes:
-    """Several PDFs as one."""
+    """Several PDFs as one; a single one stays as it is."""
+    if len(parts) == 1:
+        return parts[0]
     writer = PdfWriter()
     for part in parts:
         writer.append(io.BytesIO(part))
