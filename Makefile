@@ -44,8 +44,9 @@ clean: ## Remove the environment and what runs left behind
 	rm -rf $(VENV) .dealflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build dist
 
 # The environment. uv installs faster where it is present; pip does where it is not. Both check every hash.
-INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(RUN) --require-hashes -r $(1); \
-	else $(RUN) -m pip install --quiet --require-hashes -r $(1); fi
+# The lock is complete, so nothing is resolved again (pip would look at newer versions, which have no hash here).
+INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(RUN) --no-deps --require-hashes -r $(1); \
+	else $(RUN) -m pip install --quiet --no-deps --require-hashes -r $(1); fi; $(RUN) -m pip check >/dev/null
 OURSELVES = $(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 
 $(RUN):
