@@ -157,7 +157,13 @@ def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
     if throw_away:
         how["async_creator_fn"] = direct.connect
     # Error texts must not quote what was to be stored: names and addresses.
-    engine = create_async_engine(url, connect_args=how, hide_parameters=True)
+    # What is thrown away is used by one caller at a time, who commits or rolls back: nothing to reset.
+    engine = create_async_engine(
+        url,
+        connect_args=how,
+        hide_parameters=True,
+        pool_reset_on_return="rollback" if not throw_away else None,
+    )
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def on_connect(raw: Any, _record: Any) -> None:

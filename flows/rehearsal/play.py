@@ -17,7 +17,7 @@ from config.files import read_yaml
 from flows.ledger.snapshot import compact_copy, fingerprint
 from flows.rehearsal.buyers import Buyer, Lead, buyers, leads
 from flows.rehearsal.calendar import HOURS, STARTS, ticks
-from flows.rehearsal.desk import Desk, Tally, open_desk
+from flows.rehearsal.desk import Desk, Tally, load, open_desk
 from flows.rehearsal.rates import Rates
 from flows.rehearsal.reps import Case, Reps
 from flows.rehearsal.signers import Signers
@@ -81,7 +81,7 @@ async def play(plan: Plan, progress: Progress = lambda _day, _now: None) -> Play
     with tempfile.TemporaryDirectory(prefix="dealflow-rehearsal-") as folder:
         home = Path(folder)
         async with (
-            open_world(process, seed=plan.seed, starts=plan.starts) as world,
+            open_world(process, seed=plan.seed, starts=plan.starts, meanwhile=load) as world,
             open_desk(world, process_file=plan.process_file, home=home, seed=plan.seed) as desk,
         ):
             played = await _Play(plan, world, desk).run(progress)

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -170,13 +170,21 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(process: SalesProcess, *, seed: int, starts: datetime) -> AsyncIterator[World]:
-    """A sandbox of our own, its HubSpot fitted to the process file. Raises LaunchError, ProvisionError."""
+async def open_world(
+    process: SalesProcess, *, seed: int, starts: datetime, meanwhile: Callable[[], None] = lambda: None
+) -> AsyncIterator[World]:
+    """A sandbox of our own, its HubSpot fitted to the process file. `meanwhile` runs while its process starts.
+
+    Raises LaunchError, ProvisionError.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DEALFLOW_")}
     with tempfile.TemporaryDirectory(prefix="dealflow-rehearsal-") as folder:
         parts = Parts(Path(folder), environment)
         try:
-            urls = await asyncio.to_thread(_start, parts, seed, starts)
+            starting = asyncio.create_task(asyncio.to_thread(_start, parts, seed, starts))
+            await asyncio.sleep(0.05)  # the process is on its way
+            meanwhile()
+            urls = await starting
             async with (
                 loopback_client(urls["hubspot"]) as hub,
                 loopback_client(urls["dropbox_sign"]) as sign,

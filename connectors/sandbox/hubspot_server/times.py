@@ -1,10 +1,12 @@
 """Epoch milliseconds to and from HubSpot's ISO 8601 texts (UTC, milliseconds only where there are some)."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=100_000)
 def instant(ms: int) -> str:
     """Epoch milliseconds as `2026-01-31T10:00:00Z` or `2026-01-31T10:00:00.250Z`."""
     when = _EPOCH + timedelta(milliseconds=ms)
