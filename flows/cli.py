@@ -355,7 +355,8 @@ def rehearse(
     from config.files import read_yaml
     from flows.rehearsal.play import Plan, play
     from flows.rehearsal.rates import parse_rates
-    from flows.rehearsal.report import report, show
+    from flows.rehearsal.report import report
+    from flows.rehearsal.show import show
 
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     for name in unknown_names(os.environ):

@@ -19,8 +19,9 @@ from flows.rehearsal.buyers import Buyer, Lead, buyers, leads
 from flows.rehearsal.calendar import HOURS, STARTS, ticks
 from flows.rehearsal.desk import Desk, Tally, load, open_desk
 from flows.rehearsal.rates import Rates
-from flows.rehearsal.reps import Case, Reps
+from flows.rehearsal.reps import Reps
 from flows.rehearsal.signers import Signers
+from flows.rehearsal.supplies import Case
 from flows.rehearsal.world import World, open_world
 from flows.rules.sales_process import SalesProcess, parse_process
 
