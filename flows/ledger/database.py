@@ -1,11 +1,12 @@
 """Opens the ledger: one engine, writes that take the lock at once, migrations to the newest shape."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -21,6 +22,15 @@ _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 class LedgerError(Exception):
     """The ledger cannot be opened or written. The text says which database and what to do."""
+
+
+@contextmanager
+def _in_sqlalchemys_words() -> Iterator[None]:
+    """SQLAlchemy 2.0 lets asyncpg's own errors through when a connection is made: callers know only its own."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+        raise sa.exc.OperationalError("connect", None, problem, hide_parameters=True) from problem
 
 
 class Ledger:
@@ -44,15 +54,17 @@ class Ledger:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: committed when the block ends, rolled back when it raises."""
-        async with self.engine.begin() as tx:
-            yield tx
+        with _in_sqlalchemys_words():
+            async with self.engine.begin() as tx:
+                yield tx
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads; it never waits for a writer. The database refuses a write in it."""
-        async with self.engine.connect() as plain:
-            tx = await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
-            yield tx
+        with _in_sqlalchemys_words():
+            async with self.engine.connect() as plain:
+                tx = await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
+                yield tx
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
