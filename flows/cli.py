@@ -16,6 +16,7 @@ from cyclopts import App, Parameter, validators
 from config.files import ConfigFileError
 from config.settings import Settings, SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
+from flows.prefect_environment import PREFECT_QUIET, USUAL_API_URL
 
 app = App(
     name="dealflow",
@@ -37,16 +38,6 @@ Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
 
 
-# No telemetry, and never a temporary server of its own when none is named: ours is where `dealflow up` puts it.
-_PREFECT_DEFAULTS = {
-    "PREFECT_API_URL": "http://127.0.0.1:4200/api",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
-
-
 class WrongUsage(Exception):
     """The options do not go together: printed as one line, exit code 2."""
 
@@ -62,7 +53,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
-    for name, value in _PREFECT_DEFAULTS.items():
+    for name, value in {"PREFECT_API_URL": USUAL_API_URL, **PREFECT_QUIET}.items():
         os.environ.setdefault(name, value)  # before anything imports Prefect
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from flows.launch import HOST, LaunchError, Parts, free_port, prefect_environment, stoppable
+from flows.launch import HOST, Parts, free_port, prefect_environment, stoppable
 
 _HOME = Path(".dealflow/demo")
 _TOKENS = {"leads": "demo-leads-token", "ops": "demo"}
@@ -168,18 +167,10 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
     prefect, gateway = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{gateway_port}"
     console.print("[bold]dealflow demo[/bold]: starting Prefect server, both stand-ins, gateway and worker")
     server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
-    sandbox = parts.dealflow(
-        "sandbox",
-        "sandbox",
+    urls = parts.sandbox(
         f"--hubspot-webhook-url={gateway}/webhooks/hubspot",
         f"--dropbox-sign-callback-url={gateway}/webhooks/dropbox-sign",
-        stdout=subprocess.PIPE,
     )
-    assert sandbox.process.stdout is not None
-    line = sandbox.process.stdout.readline()
-    if not line:
-        raise LaunchError(f"the sandbox did not start: see {sandbox.log}")
-    urls = json.loads(line)
     environment = {
         **parts.environment,
         "DEALFLOW_HUBSPOT_BASE_URL": urls["hubspot"],

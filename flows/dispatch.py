@@ -36,10 +36,14 @@ TOGETHER: Final[frozenset[str]] = frozenset({"sync_deals"})
 FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys(TABLE.values()))
 
 
+def flow_name(module: str) -> str:
+    """What Prefect calls the flow: the module's name in kebab form."""
+    return module.replace("_", "-")
+
+
 def deployment_name(module: str) -> str:
-    """`flow/deployment` as declared in prefect.yaml; both halves are the module's name in kebab form."""
-    kebab = module.replace("_", "-")
-    return f"{kebab}/{kebab}"
+    """`flow/deployment` as declared in prefect.yaml: both halves are the flow's name."""
+    return f"{flow_name(module)}/{flow_name(module)}"
 
 
 def load_flow(module: str) -> Flow[Any, Any]:

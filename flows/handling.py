@@ -25,6 +25,13 @@ Handle = Callable[[Event, Any, Services], Awaitable[Outcome]]
 """Handles one event with what `prepare` gave."""
 
 
+class UnsettledError(Exception):
+    """A run ended without settling its event: it must not be repeated at once, for ever."""
+
+    def __str__(self) -> str:
+        return "the run ended without settling the event: see its logs in Prefect"
+
+
 @dataclass(frozen=True)
 class Ended:
     """How one event came out of a try. `state`: done, ignored, held, parked, dead, or lost (another worker has it)."""
@@ -151,7 +158,7 @@ async def _settle(event: Event, outcome: Outcome, s: Services) -> None:
     )
 
 
-_UNDERSTOOD = (ConnectorError, StillUnknownError, QuarantinedError, SetupError)
+_UNDERSTOOD = (ConnectorError, StillUnknownError, QuarantinedError, SetupError, UnsettledError)
 
 
 def _verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]:

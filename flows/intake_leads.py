@@ -48,8 +48,9 @@ async def prepare(events: Sequence[Event], s: Services) -> dict[int, Arrival]:
     batch = Batch({e.id: Arrival(Lead(**e.content["lead"])) for e in events})
     await find_companies(s, batch)
     await find_contacts(s, batch)
-    await _join_open_deals(s, batch)
-    await _deals(s, batch, await s.portal())
+    own = await _own_deals(s, batch)
+    await _join_open_deals(s, batch, own)
+    await _deals(s, batch, await s.portal(), own)
     await link_all(s, batch)
     return batch.arrivals
 
@@ -85,7 +86,7 @@ async def handle(event: Event, arrivals: Mapping[int, Arrival], s: Services) -> 
     return Outcome("done", "lead became a deal", deal_id=arrival.deal_id, steps=tuple(steps))
 
 
-async def _join_open_deals(s: Services, batch: Batch) -> None:
+async def _join_open_deals(s: Services, batch: Batch, own: Mapping[str, Record]) -> None:
     """A buyer with an open deal in our pipeline does not get a second one: by contact first, then by company."""
     portal = await s.portal()
     for kind, of in (("contacts", "contact_id"), ("companies", "company_id")):
@@ -102,7 +103,6 @@ async def _join_open_deals(s: Services, batch: Batch) -> None:
         deals = await reading(
             lambda deal_ids=deal_ids: s.hubspot.read_batch("deals", deal_ids, properties=OPEN_DEAL)  # type: ignore[misc]
         )
-        own = await _own_deals(s, batch)
         for arrival in known:
             mine = own.get(arrival.lead.key)
             candidates = [
@@ -122,9 +122,8 @@ async def _own_deals(s: Services, batch: Batch) -> Mapping[str, Record]:
     return await read_by(s, "deals", "dealflow_lead_key", keys)
 
 
-async def _deals(s: Services, batch: Batch, portal: Portal) -> None:
+async def _deals(s: Services, batch: Batch, portal: Portal, known: Mapping[str, Record]) -> None:
     """One deal a lead, keyed by the lead: a deal that is there already is taken as it is, never set back."""
-    known = await _own_deals(s, batch)
     owners = [(o.id, o.email or "") for o in portal.owners]
     groups: dict[str, list[Arrival]] = {}  # buyer -> its leads of this batch that need a deal
     for arrival in batch.well:

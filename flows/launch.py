@@ -1,6 +1,7 @@
 """Starts the parts of dealflow as processes of this machine, waits until they answer, and stops them again."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -16,16 +17,10 @@ import httpx
 
 from config.settings import Settings
 from flows.gateway.app import check
+from flows.prefect_environment import PREFECT_QUIET
 
 HOST = "127.0.0.1"
 
-PREFECT_QUIET = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # no heartbeat to Prefect's makers
-    "DO_NOT_TRACK": "1",  # nor milestones from the SDK
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # a missing address fails at once instead of starting a server
-    "PREFECT_CLI_PROMPT": "false",
-}
 PREFECT_BATCHED = {
     # Without these, a SQLite-backed server writes task events one by one and runs wait seconds for them.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
@@ -111,6 +106,17 @@ class Parts:
     def dealflow(self, name: str, *arguments: str, stdout: IO[bytes] | int | None = None) -> Part:
         """Start a dealflow command."""
         return self.start(name, [sys.executable, "-m", "flows", *arguments], stdout=stdout)
+
+    def sandbox(self, *options: str) -> dict[str, str]:
+        """Start the stand-ins; their addresses by vendor. Raises LaunchError when they do not start."""
+        part = self.dealflow("sandbox", "sandbox", *options, stdout=subprocess.PIPE)
+        assert part.process.stdout is not None
+        line = part.process.stdout.readline()
+        part.process.stdout.close()
+        if not line:
+            raise LaunchError(f"the sandbox did not start:\n{tail(part.log)}")
+        urls: dict[str, str] = json.loads(line)
+        return urls
 
     def run(self, name: str, *arguments: str, timeout_s: float = 180) -> None:
         """Run a dealflow command to its end. Raises LaunchError when it fails."""

@@ -111,6 +111,10 @@ async def handle(event: Event, found: dict[str, tuple[str, ...]], s: Services) -
 
 async def watch_from_now(s: Services) -> datetime:
     """Since when stage entries call for action: the first start. Deals that stood in a stage before get nothing."""
+    async with s.ledger.read() as tx:
+        known = await mirror.cursor(tx, WATCH_SINCE)
+    if known is not None:
+        return datetime.fromisoformat(known)
     async with s.ledger.write() as tx:
         known = await mirror.cursor(tx, WATCH_SINCE)
         if known is None:

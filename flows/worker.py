@@ -40,14 +40,15 @@ from flows.dispatch import (
     claim_run,
     deployment_name,
     execute,
+    flow_name,
     load_flow,
     mark_crashed,
     start_run,
 )
+from flows.handling import UnsettledError, fail
 from flows.ledger import inbox, presence
-from flows.ledger.inbox import Event, LeaseLostError
+from flows.ledger.inbox import Event
 from flows.prefect_client import client_context
-from flows.retries import ODD_TRIES, park_delay_s
 from flows.services import Services, SetupError, open_services, process_place
 from flows.sync_deals import watch_from_now
 from flows.wake import Waker
@@ -220,29 +221,11 @@ class Worker:
             await execute(load_flow(module), run)
         except Exception:
             log.exception("a run broke outside its events' handling flow=%s", module)
-        await self._park_unsettled(events)
-
-    async def _park_unsettled(self, events: list[Event]) -> None:
-        """A run that ended without settling its rows must not be repeated at once, for ever."""
-        s, settings = self._s, self._s.settings
-        for event in events:
-            delay_s = park_delay_s(
-                event.attempts, first_s=settings.worker_park_first_s, max_s=settings.worker_park_max_s
-            )
-            with contextlib.suppress(LeaseLostError):
-                async with s.ledger.write() as tx:
-                    await inbox.settle(
-                        tx,
-                        event.id,
-                        owner=s.owner,
-                        state="dead" if event.attempts % ODD_TRIES == 0 else "parked",
-                        now=s.clock(),
-                        reason="the run ended without settling the event: see its logs in Prefect",
-                        due_at=s.clock() + timedelta(seconds=delay_s),
-                    )
+        for event in events:  # those that it settled are no longer ours, and are left alone
+            await fail(event, UnsettledError(), self._s)
 
     async def _create_run(self, module: str, events: list[Event]) -> FlowRun:
-        kebab = module.replace("_", "-")
+        kebab = flow_name(module)
         ids = [e.id for e in events]
         deals = {e.deal_id for e in events}
         if len(deals) == 1 and None not in deals:
@@ -385,7 +368,7 @@ class Worker:
                     if module == "sync_deals"
                     else "by hand"
                 )
-                await self._client.update_flow_run(run.id, name=f"{module.replace('_', '-')} {what}")
+                await self._client.update_flow_run(run.id, name=f"{flow_name(module)} {what}")
                 await execute(load_flow(module), run)
             except Exception:
                 log.exception("a scheduled run broke flow=%s", module)

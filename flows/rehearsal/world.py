@@ -8,7 +8,6 @@ import asyncio
 import base64
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from typing import Any
 import httpx
 
 from connectors.hubspot.portal import Portal
-from flows.launch import LaunchError, Parts
+from flows.launch import Parts
 from flows.provision import plan
 from flows.rehearsal.loopback import loopback_client
 from flows.rules.sales_process import PropertyEvidence, SalesProcess
@@ -197,22 +196,12 @@ async def open_world(
 
 
 def _start(parts: Parts, seed: int, starts: datetime) -> dict[str, str]:
-    part = parts.dealflow(
-        "sandbox",
-        "sandbox",
+    return parts.sandbox(
         f"--seed={seed}",
         f"--frozen-at={starts.timestamp():.0f}",
         f"--shown-url={GATEWAY}",
         f"--dropbox-sign-callback-url={GATEWAY}/webhooks/dropbox-sign",
-        stdout=subprocess.PIPE,
     )
-    assert part.process.stdout is not None
-    line = part.process.stdout.readline()
-    part.process.stdout.close()
-    if not line:
-        raise LaunchError(f"the sandbox did not start:\n{part.log.read_text(errors='replace')[-2000:]}")
-    urls: dict[str, str] = json.loads(line)
-    return urls
 
 
 async def _furnish(world: World, process: SalesProcess) -> None:

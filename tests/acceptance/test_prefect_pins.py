@@ -19,8 +19,9 @@ from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.dispatch import FLOWS, claim_run, deployment_name, execute, load_flow, start_run
-from flows.launch import PREFECT_BATCHED, PREFECT_QUIET
+from flows.launch import PREFECT_BATCHED
 from flows.prefect_client import QuickRetry, client_context
+from flows.prefect_environment import PREFECT_QUIET
 from flows.runs import _handle_event
 
 
