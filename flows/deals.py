@@ -1,5 +1,6 @@
 """A deal with everything around it, read fresh from HubSpot in bulk: seven calls for up to a hundred deals."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -140,13 +141,14 @@ async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = Fa
             "hubspot", "read_batch_deals", detail="a row was not read", category=error.category
         )
     real = sorted({record.id for record in deals.records.values()})
-    links = {
-        kind: await reading(lambda kind=kind: s.hubspot.associated("deals", kind, real))  # type: ignore[misc]
-        for kind in ("contacts", "companies", "line_items")
+    properties = {
+        "contacts": (*CONTACT_PROPERTIES, *wanted["contact"]),
+        "companies": (*COMPANY_PROPERTIES, *wanted["company"]),
+        "line_items": LINE_ITEM_PROPERTIES,
     }
-    contacts = await _records(s, "contacts", links, (*CONTACT_PROPERTIES, *wanted["contact"]))
-    companies = await _records(s, "companies", links, (*COMPANY_PROPERTIES, *wanted["company"]))
-    line_items = await _records(s, "line_items", links, LINE_ITEM_PROPERTIES)
+    linked = await asyncio.gather(*(_linked(s, kind, real, asked) for kind, asked in properties.items()))
+    links = {kind: found for kind, (found, _) in zip(properties, linked, strict=True)}
+    contacts, companies, line_items = (records for _, records in linked)
     owners = {owner.id: owner for owner in portal.owners}
     now = s.clock()
     files: dict[str, DealFile] = {}
@@ -247,14 +249,16 @@ def price_deal(s: Services, file: DealFile) -> PriceTable:
     return price_line_items([i.properties for i in file.line_items], PricingOptions(currency=currency))
 
 
-async def _records(
-    s: Services, kind: str, links: Mapping[str, Mapping[str, tuple[Link, ...]]], properties: Sequence[str]
-) -> Mapping[str, Record]:
-    ids = sorted({link.to_id for found in links[kind].values() for link in found})
+async def _linked(
+    s: Services, kind: str, deal_ids: Sequence[str], properties: Sequence[str]
+) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
+    """What is associated with the deals, by deal, and those records by id."""
+    links = await reading(lambda: s.hubspot.associated("deals", kind, deal_ids))
+    ids = sorted({link.to_id for found in links.values() for link in found})
     if not ids:
-        return {}
+        return links, {}
     wanted = tuple(dict.fromkeys(properties))
-    return (await reading(lambda: s.hubspot.read_batch(kind, ids, properties=wanted))).records
+    return links, (await reading(lambda: s.hubspot.read_batch(kind, ids, properties=wanted))).records
 
 
 def _roles(link: Link, portal: Portal) -> frozenset[str]:

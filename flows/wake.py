@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _ALIVE_S = 30
 _LISTEN_EVERY_S = 10
+_ASK_EVERY_S = 5.0  # who is alive is known for so long
+_ASK_AGAIN_S = 0.5  # while nobody is: whoever starts meanwhile looks into the inbox by itself
 
 
 class Waker(asyncio.DatagramProtocol):
@@ -94,7 +96,7 @@ class Knocker:
         if self._ledger.dialect == "postgresql":
             return
         now = asyncio.get_running_loop().time()
-        if now - self._asked_at > 5 or not self._ports:
+        if now - self._asked_at > (_ASK_EVERY_S if self._ports else _ASK_AGAIN_S):
             self._asked_at = now
             async with self._ledger.read() as tx:
                 alive = await presence.alive(tx, since=datetime.now(UTC) - timedelta(seconds=_ALIVE_S))

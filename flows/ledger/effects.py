@@ -154,11 +154,11 @@ async def _intend(
             created_at=now,
             tried_at=now,
         )
-        statement = statement.on_conflict_do_nothing(index_elements=["key"]).returning(effects.c.id)
-        fresh = (await tx.execute(statement)).scalar_one_or_none() is not None
-        effect = await by_key(tx, key)
+        statement = statement.on_conflict_do_nothing(index_elements=["key"]).returning(effects)
+        row = (await tx.execute(statement)).first()
+        effect = _effect(row) if row else await by_key(tx, key)
     assert effect is not None
-    return effect, fresh
+    return effect, row is not None
 
 
 async def _assert_nobody_is_at_it(writer: Writer, effect: Effect) -> None:

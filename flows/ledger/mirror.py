@@ -111,22 +111,31 @@ async def keep_links(
         query = sa.select(associations.c.from_id, associations.c.to_id, associations.c.labels)
         for from_id, to_id, labels in await tx.execute(query.where(kinds, associations.c.from_id.in_(some))):
             stored.setdefault(from_id, {})[to_id] = list(labels)
+    rows: list[dict[str, Any]] = []
     for from_id, targets in sorted(links.items()):
-        here = sa.and_(kinds, associations.c.from_id == from_id)
         wanted = {to_id: sorted(labels) for to_id, labels in targets.items()}
         if stored.get(from_id, {}) == wanted:
             continue
         changed.add(from_id)
-        await tx.execute(sa.delete(associations).where(here))
-        for to_id, labels in sorted(wanted.items()):
-            statement = upsert(tx, associations).values(
-                from_type=from_type, from_id=from_id, to_type=to_type, to_id=to_id, labels=labels
-            )
-            await tx.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["from_type", "from_id", "to_type", "to_id"], set_={"labels": labels}
-                )
-            )
+        rows += [
+            {
+                "from_type": from_type,
+                "from_id": from_id,
+                "to_type": to_type,
+                "to_id": to_id,
+                "labels": labels,
+            }
+            for to_id, labels in sorted(wanted.items())
+        ]
+    for some in _chunks(sorted(changed & stored.keys())):
+        await tx.execute(sa.delete(associations).where(kinds, associations.c.from_id.in_(some)))
+    if rows:
+        statement = upsert(tx, associations)
+        statement = statement.on_conflict_do_update(
+            index_elements=["from_type", "from_id", "to_type", "to_id"],
+            set_={"labels": statement.excluded.labels},
+        )
+        await tx.execute(statement, rows)
     return changed
 
 

@@ -27,7 +27,7 @@ from flows.handling import Ended, fail, finish
 from flows.ledger import inbox
 from flows.ledger.database import open_ledger
 from flows.ledger.inbox import Event
-from flows.rehearsal.loopback import loopback_client
+from flows.rehearsal.loopback import PlainClient, loopback_client
 from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail, World
 from flows.services import Services, open_services
 from flows.sync_deals import sweep, watch_from_now
@@ -169,7 +169,7 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
         await s.ledger.close()
         s.ledger = await open_ledger(settings.database, migrate=False, throw_away=True)
         transport = httpx.ASGITransport(build_app(settings, s.ledger, s.clock))
-        async with httpx.AsyncClient(transport=transport, base_url=GATEWAY) as gateway:
+        async with PlainClient(GATEWAY, transport) as gateway:
             with services.override(s):
                 await watch_from_now(s)
                 yield Desk(s, gateway, tally)

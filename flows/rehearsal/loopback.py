@@ -5,6 +5,7 @@ there. Redirects, proxies, TLS, streaming and parallel calls are left out: whoev
 """
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,7 +15,21 @@ _SKIPPED = {b"connection", b"accept-encoding", b"transfer-encoding"}
 
 def loopback_client(url: str) -> httpx.AsyncClient:
     """A client for one stand-in."""
-    return httpx.AsyncClient(base_url=url, transport=Loopback(url), trust_env=False)
+    return PlainClient(url, Loopback(url))
+
+
+class PlainClient(httpx.AsyncClient):
+    """An `httpx.AsyncClient` that hands each request to its transport as it is: no cookies, redirects or hooks."""
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport) -> None:
+        super().__init__(base_url=url, transport=transport, trust_env=False)
+        self._plainly = transport
+
+    async def send(self, request: httpx.Request, **_how: Any) -> httpx.Response:
+        """Send; the answer is read whole. Raises what the transport raises."""
+        response = await self._plainly.handle_async_request(request)
+        await response.aread()
+        return response
 
 
 class Loopback(httpx.AsyncBaseTransport):
@@ -54,7 +69,7 @@ class Loopback(httpx.AsyncBaseTransport):
         return httpx.Response(
             int(status_line.split(b" ", 2)[1]),
             headers=headers,
-            stream=httpx.ByteStream(content),
+            content=content,
             request=request,
         )
 

@@ -157,7 +157,7 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
 
 def request_state(request: SignatureRequest) -> dict[str, Any]:
     """One request from the inside. `signed_sha256` is of the last PDF handed out, None before that."""
-    pdf = request.rendered.get("pdf")
+    pdf = request.handed_out.get("pdf")
     return {
         "signature_request_id": request.id,
         "phase": request.phase,
@@ -176,7 +176,7 @@ def request_state(request: SignatureRequest) -> dict[str, Any]:
             {"name": f.name, "sha256": hashlib.sha256(f.content).hexdigest()} for f in request.draft.files
         ],
         "original_sha256": hashlib.sha256(request.original).hexdigest() if request.original else None,
-        "signed_sha256": hashlib.sha256(pdf[1]).hexdigest() if pdf else None,
+        "signed_sha256": hashlib.sha256(pdf).hexdigest() if pdf else None,
         "fields": [
             {"type": f.type, "signer": f.signer, "api_id": f.api_id, "name": f.name, "page": f.page}
             for f in request.draft.fields

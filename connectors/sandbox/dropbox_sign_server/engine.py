@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import httpx
 
-from connectors.sandbox.dropbox_sign_server import documents
+from connectors.sandbox.dropbox_sign_server import documents, rendering
 from connectors.sandbox.dropbox_sign_server.errors import VendorError
 from connectors.sandbox.dropbox_sign_server.events import Events
 from connectors.sandbox.dropbox_sign_server.records import Draft, Field, SignatureRequest, StoredFile
@@ -58,29 +58,26 @@ class Engine:
         state.requests[request.id] = request
         request.note(now, f"Created by {state.account.email}")
         generation = state.generation
+        prepared = asyncio.create_task(
+            _prepared(request)
+        )  # at once, so that time that jumps need not wait for it
 
         async def go() -> None:
-            await self._process(request, generation)
+            await self._process(request, await prepared, generation)
 
         state.bench.clock.after(state.knobs.processing_s, go, "dropbox-sign process")
         return request
 
-    async def _process(self, request: SignatureRequest, generation: int) -> None:
-        try:
-            for file in request.draft.files:
-                await _fetch(file)
-            fields, appended = await asyncio.to_thread(_prepare, request)
-        except documents.FileError as problem:
-            kind, message = "file_error", str(problem)
-        except TagError as problem:
-            kind, message = "signature_request_invalid", str(problem)
-        else:
-            if self.state.generation == generation and request.phase == "processing":
-                request.draft.fields, request.appended_page = fields, appended
-                self._open(request)
+    async def _process(self, request: SignatureRequest, prepared: "_Prepared", generation: int) -> None:
+        if self.state.generation != generation:
             return
-        if self.state.generation == generation:
-            self.fail(request, kind, message)
+        if isinstance(prepared, documents.FileError):
+            self.fail(request, "file_error", str(prepared))
+        elif isinstance(prepared, TagError):
+            self.fail(request, "signature_request_invalid", str(prepared))
+        elif request.phase == "processing":
+            request.draft.fields, request.appended_page = prepared
+            self._open(request)
 
     def fail(self, request: SignatureRequest, event_type: str, message: str) -> None:
         """Processing failed after the 200: the request has an error, nobody was asked to sign."""
@@ -158,6 +155,8 @@ class Engine:
         request.files_busy = True
         request.files_run += 1
         run = request.files_run
+        if request.phase == "complete":
+            rendering.begin(self.state, request, "pdf")
 
         def ready() -> None:
             if request.files_run != run or request.phase == "canceled":
@@ -178,6 +177,19 @@ class Engine:
         request.note(self.state.bench.clock.now_s(), text)
 
 
+_Prepared = tuple[list[Field], bool] | documents.FileError | TagError
+
+
+async def _prepared(request: SignatureRequest) -> _Prepared:
+    """All fields and whether a signature page was appended, or why the documents are no use."""
+    try:
+        for file in request.draft.files:
+            await _fetch(file)
+        return await asyncio.to_thread(_prepare, request)
+    except (documents.FileError, TagError) as problem:
+        return problem
+
+
 async def _fetch(file: StoredFile) -> None:
     if file.url is None:
         return
@@ -191,7 +203,7 @@ async def _fetch(file: StoredFile) -> None:
 
 
 def _prepare(request: SignatureRequest) -> tuple[list[Field], bool]:
-    """Bring the documents into shape. Returns all fields and whether a signature page was appended."""
+    """Bring the documents into shape."""
     draft = request.draft
     readers = []
     for file in draft.files:

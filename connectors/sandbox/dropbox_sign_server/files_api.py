@@ -1,14 +1,13 @@
 """Routes that hand out documents: the file itself, a short-lived link, or a data URI."""
 
-import asyncio
 import base64
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from connectors.sandbox.dropbox_sign_server import documents
 from connectors.sandbox.dropbox_sign_server.errors import VendorError, bad
 from connectors.sandbox.dropbox_sign_server.records import SignatureRequest
+from connectors.sandbox.dropbox_sign_server.rendering import rendered
 from connectors.sandbox.dropbox_sign_server.state import State
 
 
@@ -73,18 +72,3 @@ def downloadable(state: State, request_id: str) -> SignatureRequest:
     if found.files_busy:
         raise VendorError("conflict", "Files are still being processed. Please try again later.")
     return found
-
-
-async def rendered(state: State, request: SignatureRequest, kind: str) -> bytes:
-    """The file, made once per state of the request so that its bytes do not change between downloads."""
-    version = len(request.history)
-    kept = request.rendered.get(kind)
-    if kept is not None and kept[0] == version:
-        return kept[1]
-    make = documents.current_pdf if kind == "pdf" else documents.current_zip
-    content = await asyncio.to_thread(make, request, state.account.email)
-    again = request.rendered.get(kind)
-    if again is not None and again[0] == version:
-        return again[1]
-    request.rendered[kind] = (version, content)
-    return content

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from connectors.sandbox.dropbox_sign_server.errors import VendorError
-from connectors.sandbox.dropbox_sign_server.files_api import downloadable, rendered
+from connectors.sandbox.dropbox_sign_server.files_api import downloadable
 from connectors.sandbox.dropbox_sign_server.records import Signature, SignatureRequest
+from connectors.sandbox.dropbox_sign_server.rendering import rendered
 from connectors.sandbox.dropbox_sign_server.signers import Signers
 from connectors.sandbox.dropbox_sign_server.state import State
 from connectors.sandbox.webpages import page

@@ -1,5 +1,6 @@
 """What the stand-in remembers: signature requests with their signers, files and fields, and the account."""
 
+from asyncio import Task
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -113,7 +114,8 @@ class SignatureRequest:
     files_busy: bool = True
     files_run: int = 0
     history: list[tuple[int, str]] = field(default_factory=list)
-    rendered: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    making: dict[str, tuple[int, Task[bytes]]] = field(default_factory=dict)  # by kind: of which state
+    handed_out: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def signatures(self) -> list[Signature]:
