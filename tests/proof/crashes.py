@@ -1,0 +1,127 @@
+"""The crash matrix: a story is played once to learn its points, then once for each point, killed there."""
+
+import asyncio
+import shutil
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from flows.ledger.database import open_ledger
+from tests.proof.director import Scene, Theatre
+from tests.proof.story import Story, rest
+from tests.proof.verdict import Verdict, judge
+
+
+class Ledgers(Protocol):
+    """Where fresh ledgers come from."""
+
+    async def fresh(self, home: Path) -> str:
+        """The URL of an empty, migrated ledger."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One playing of a story. `die_at` 0: nobody is killed."""
+
+    ending: str = "sign"
+    die_at: int = 0
+    mutant: str = ""
+    deaf: bool = False
+
+
+@dataclass
+class Played:
+    """What came of a case. `at`: the point at which the victim died."""
+
+    case: Case
+    verdict: Verdict
+    points: list[str]
+    deaths: int
+    at: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """All is well, and it was killed if it was to be."""
+        return self.verdict.ok
+
+
+@dataclass
+class Matrix:
+    """All cases of one database."""
+
+    database: str
+    cases: list[Played] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """All faults together."""
+        found = Verdict()
+        for case in self.cases:
+            found.add(case.verdict)
+        return found
+
+
+async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
+    """Play the story once, judge it by the sandbox's records, throw the ledger away when all is well."""
+    theatre.stories += 1
+    number = theatre.stories
+    home = theatre.folder / f"{number:04d}"
+    url = await ledgers.fresh(home)
+    story = Story(number, case.ending)
+    scene = Scene(theatre, home, url, die_at=case.die_at, mutant=case.mutant, deaf=case.deaf)
+    verdict = Verdict()
+    async with scene:
+        try:
+            await story.play(scene)
+            await scene.sweep()
+            await rest(scene, minutes=20)
+        except AssertionError as problem:
+            verdict.lost.append(str(problem))
+        except Exception:
+            verdict.lost.append(traceback.format_exc(limit=4))
+        ledger = await open_ledger(_async(url), migrate=False)
+        try:
+            verdict.add(
+                await judge(story, theatre.world, theatre.stage_ids, theatre.process, scene.taken, ledger)
+            )
+        finally:
+            await ledger.close()
+    points = scene.points
+    at = points[case.die_at - 1] if 0 < case.die_at <= len(points) else ""
+    if verdict.ok:
+        shutil.rmtree(home, ignore_errors=True)
+    return Played(case, verdict, points, scene.deaths, at)
+
+
+async def learn(theatre: Theatre, ledgers: Ledgers, *, ending: str = "sign", deaf: bool = False) -> list[str]:
+    """The points of a story, in order. Raises AssertionError when the story does not end well by itself."""
+    calm = await play(theatre, ledgers, Case(ending, deaf=deaf))
+    if not calm.ok:
+        raise AssertionError(f"the story goes wrong although nobody is killed: {calm.verdict}")
+    return calm.points
+
+
+async def run_cases(
+    lanes: Sequence[tuple[Theatre, Ledgers]],
+    cases: Sequence[Case],
+    tell: Callable[[Played], None] = lambda _played: None,
+) -> list[Played]:
+    """All cases, a lane each side by side."""
+    waiting = list(reversed(cases))
+    done: list[Played] = []
+
+    async def work(theatre: Theatre, ledgers: Ledgers) -> None:
+        while waiting:
+            played = await play(theatre, ledgers, waiting.pop())
+            done.append(played)
+            tell(played)
+
+    jobs: list[Awaitable[None]] = [work(theatre, ledgers) for theatre, ledgers in lanes]
+    await asyncio.gather(*jobs)
+    return done
+
+
+def _async(url: str) -> str:
+    return url.replace("sqlite:///", "sqlite+aiosqlite:///").replace("postgresql://", "postgresql+asyncpg://")

@@ -1,0 +1,51 @@
+"""The product with one safeguard taken out, to prove that the matrix would notice."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flows.ledger import effects
+
+
+def _no_intent_first() -> None:
+    """The intent is written down only after the write was tried."""
+
+    async def perform(writer: Any, *, key: str, attempt: Any, token: str | None = None, **more: Any) -> Any:
+        async with writer.ledger.read() as tx:
+            known = await effects.by_key(tx, key)
+        if known is not None and known.state == "done":
+            return known.result or {}
+        result = await attempt(token or writer.new_token())
+        effect, _ = await effects._intend(
+            writer, key=key, kind=more["kind"], deal_id=more.get("deal_id"), token=token
+        )
+        await effects._settle(writer, effect, "done", result=result)
+        return result
+
+    _everywhere(perform)
+
+
+def _no_look_before_repeat() -> None:
+    """A write in doubt is simply repeated."""
+    real = effects.perform
+
+    async def perform(writer: Any, *, look: Any, **more: Any) -> Any:
+        async def blind(_token: str) -> None:
+            return None
+
+        return await real(writer, look=blind, **{**more, "plan": effects.Plan()})
+
+    _everywhere(perform)
+
+
+def _everywhere(perform: Any) -> None:
+    import flows.filing
+    import flows.send_contract
+
+    for module in (flows.filing, flows.send_contract):
+        module.perform = perform  # type: ignore[attr-defined]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "no-intent-first": _no_intent_first,
+    "no-look-before-repeat": _no_look_before_repeat,
+}

@@ -1,0 +1,147 @@
+"""What must hold when a story has ended, read from the sandbox's own records and from the ledger's inbox."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from flows.ledger import tables
+from flows.ledger.database import Ledger
+from flows.rehearsal.world import World
+from tests.proof.story import Story
+
+_WELL = {
+    "sign": ("won", "completed"),
+    "decline": ("discussion", "declined"),
+    "expire": ("discussion", "expired"),
+    "cancel": ("discussion", "canceled"),
+}
+
+
+@dataclass
+class Verdict:
+    """Sentences about what broke, by kind. Empty lists: all is well."""
+
+    duplicates: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Nothing broke."""
+        return not (self.duplicates or self.lost or self.stuck)
+
+    def add(self, other: "Verdict") -> None:
+        """Count another story's faults too."""
+        self.duplicates += other.duplicates
+        self.lost += other.lost
+        self.stuck += other.stuck
+
+    def once(self, what: str, count: int) -> None:
+        """Exactly one of these must be there."""
+        if count > 1:
+            self.duplicates.append(f"{what}: {count} times")
+        elif count < 1:
+            self.lost.append(f"{what}: none")
+
+
+async def judge(
+    story: Story,
+    world: World,
+    stage_ids: dict[str, str],
+    process: Any,
+    taken: set[tuple[str, str]],
+    ledger: Ledger,
+) -> Verdict:
+    """`taken`: (source, sha256) of every delivery that the gateway has acknowledged."""
+    found = Verdict()
+    deal = await _deals(story, world, found)
+    if deal is not None:
+        await _contract(story, deal, world, stage_ids, process, found)
+        await _papers_and_notes(story, deal, world, found)
+    await _ledger_at_rest(story, ledger, taken, found)
+    return found
+
+
+async def _deals(story: Story, world: World, found: Verdict) -> dict[str, Any] | None:
+    deals = [d for d in await world.records("deals") if not d.get("archived") and d["id"] == story.deal_id]
+    contacts = [c for c in await world.records("contacts") if c["properties"].get("email") == story.email]
+    names = [
+        c for c in await world.records("companies") if c["properties"].get("name") == story.form["company"]
+    ]
+    named = [
+        d
+        for d in await world.records("deals")
+        if {a["id"] for a in d["associations"].get("contacts", [])} & {c["id"] for c in contacts}
+    ]
+    found.once("contact", len(contacts))
+    found.once("company", len(names))
+    found.once("deal of this buyer", len(named))
+    return deals[0] if deals else None
+
+
+async def _contract(
+    story: Story, deal: dict[str, Any], world: World, stage_ids: dict[str, str], process: Any, found: Verdict
+) -> None:
+    requests = [r for r in await world.requests() if str(r["metadata"].get("deal_id")) == story.deal_id]
+    found.once("contract", len(requests))
+    if story.ending not in _WELL or not requests:
+        return
+    status = deal["properties"].get("dealflow_contract_status")
+    state = _WELL[story.ending][1]
+    if status != state:
+        found.lost.append(f"contract status on the deal is {status}, not {state}")
+    rule = getattr(process.signature_outcomes, state)
+    target = rule.move_to
+    moves = [h["value"] for h in deal["history"]["dealstage"]]
+    sent_from = stage_ids[process.stage_for("send_contract").key]
+    if target is not None:
+        after = moves[moves.index(sent_from) + 1 :] if sent_from in moves else moves
+        found.once(f"move to {target}", after.count(stage_ids[target]))
+    if deal["properties"].get("dealstage") != (stage_ids[target] if target else sent_from):
+        found.lost.append("the deal does not stand where the process puts it")
+    if story.ending == "sign":
+        files = {f["id"]: f for f in await world.records("files")}
+        signed = files.get(deal["properties"].get("dealflow_signed_file_id") or "")
+        if signed is None:
+            found.lost.append("the deal names no signed PDF")
+        elif signed["sha256"] != requests[0]["signed_sha256"]:
+            found.lost.append("the filed PDF is not the vendor's")
+
+
+async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, found: Verdict) -> None:
+    files = [f for f in await world.records("files") if f"-{story.deal_id}-" in str(f["name"])]
+    kinds = Counter(str(f["name"]).partition("-")[0] for f in files)
+    found.once("filed proposal", kinds["proposal"])
+    if story.ending == "sign":
+        found.once("filed signed contract", kinds["signed"])
+    notes = [
+        n["properties"].get("hs_note_body") or ""
+        for n in await world.records("notes")
+        if story.deal_id in {a["id"] for a in n["associations"].get("deals", [])}
+    ]
+    markers = Counter(body.rpartition("dealflow ")[2] for body in notes)
+    found.duplicates += [f"note written {n} times" for n in markers.values() if n > 1]
+    wanted = 3 if story.ending in _WELL else 2  # proposal, contract sent, how it ended
+    if len(markers) < wanted:
+        found.lost.append(f"{len(markers)} notes on the deal instead of {wanted}")
+    if len(markers) > wanted:
+        found.duplicates.append(f"{len(markers)} notes on the deal instead of {wanted}")
+
+
+async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:
+    async with ledger.read() as tx:
+        states = await tx.execute(sa.select(tables.inbox.c.kind, tables.inbox.c.state, tables.inbox.c.reason))
+        for kind, state, reason in states:
+            if state not in ("done", "ignored"):
+                found.stuck.append(f"{kind} is {state}: {reason}")
+        effects = await tx.execute(sa.select(tables.effects.c.key, tables.effects.c.state))
+        for key, state in effects:
+            if state not in ("done", "not_done", "refused"):
+                found.stuck.append(f"effect {key} is {state}")
+        kept = set(
+            (row.source, row.sha256)
+            for row in await tx.execute(sa.select(tables.deliveries.c.source, tables.deliveries.c.sha256))
+        )
+    found.lost += [f"a delivery of {source} that was acknowledged is gone" for source, _ in taken - kept]
