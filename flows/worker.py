@@ -59,6 +59,9 @@ _DEPLOYMENTS_FRESH_S = 5.0
 _SCHEDULE_EVERY_S = 5.0
 _HEARTBEAT_EVERY_S = 5.0
 _AWAY_FIRST_S, _AWAY_MAX_S = 1.0, 30.0
+_ANSWER_S = 15.0
+"""Seconds in which Prefect answers or counts as away. Its client alone would wait five times a minute for a server
+that takes connections and says nothing (PREFECT_API_REQUEST_TIMEOUT 60, PREFECT_CLIENT_MAX_RETRIES 5)."""
 _AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
 
 
@@ -235,14 +238,15 @@ class Worker:
         else:
             about, tag = f"{len(events)} events from {ids[0]}", "batch"
         name, tags = f"{kebab} {about}", ["dealflow", kebab, tag]
-        run = await start_run(
-            self._client,
-            self._deployments[module].id,
-            name=name,
-            tags=tags,
-            parameters={"event_ids": ids},
-            idempotency_key=self._run_key(events),
-        )
+        async with asyncio.timeout(_ANSWER_S):
+            run = await start_run(
+                self._client,
+                self._deployments[module].id,
+                name=name,
+                tags=tags,
+                parameters={"event_ids": ids},
+                idempotency_key=self._run_key(events),
+            )
         async with self._s.ledger.write() as tx:
             await inbox.note_run(tx, ids, str(run.id))
         return run
@@ -265,7 +269,8 @@ class Worker:
         for module in dict.fromkeys(TABLE.values()):
             name = deployment_name(module)
             try:
-                found[module] = await self._client.read_deployment_by_name(name)
+                async with asyncio.timeout(_ANSWER_S):
+                    found[module] = await self._client.read_deployment_by_name(name)
             except ObjectNotFound:
                 raise SetupError(f"Prefect has no deployment {name}: run `dealflow setup`") from None
         self._deployments, self._deployments_at = found, loop.time()
@@ -332,15 +337,16 @@ class Worker:
         """Take up scheduled runs (cron, or "Run" in the UI) of our deployments, as a work pool's worker does."""
         while True:
             try:
-                due = await self._client.get_scheduled_flow_runs_for_work_pool(
-                    self._s.settings.work_pool, scheduled_before=datetime.now(UTC) + timedelta(seconds=1)
-                )
-                self._schedule_note = None
-                await self._client.send_worker_heartbeat(
-                    self._s.settings.work_pool,
-                    self._s.owner,
-                    heartbeat_interval_seconds=_SCHEDULE_EVERY_S * 3,
-                )
+                async with asyncio.timeout(_ANSWER_S):
+                    due = await self._client.get_scheduled_flow_runs_for_work_pool(
+                        self._s.settings.work_pool, scheduled_before=datetime.now(UTC) + timedelta(seconds=1)
+                    )
+                    self._schedule_note = None
+                    await self._client.send_worker_heartbeat(
+                        self._s.settings.work_pool,
+                        self._s.owner,
+                        heartbeat_interval_seconds=_SCHEDULE_EVERY_S * 3,
+                    )
                 for one in due:
                     await self._take_up(one)
             except ObjectNotFound:

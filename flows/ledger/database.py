@@ -194,7 +194,7 @@ def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
     def on_begin(connection: sa.Connection) -> None:
         # IMMEDIATE: a writer that began as a reader would be refused when another writer came between.
         read_only = bool(connection.get_execution_options().get("dealflow_read_only"))
-        if not throw_away and connection.info.get("query_only", False) != read_only:
+        if connection.info.get("query_only", False) != read_only:
             connection.exec_driver_sql(f"PRAGMA query_only={int(read_only)}")
             connection.info["query_only"] = read_only
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

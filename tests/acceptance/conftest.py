@@ -45,6 +45,20 @@ class PrefectServer:
     def stop(self) -> None:
         self.parts.stop()
 
+    def freeze(self) -> None:
+        """It still takes connections (the kernel does), but never answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it stood."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, which: signal.Signals) -> None:
+        for part in self.parts.started:
+            children = subprocess.run(["pgrep", "-P", str(part.process.pid)], capture_output=True, text=True)
+            for pid in [part.process.pid, *map(int, children.stdout.split())]:
+                os.kill(pid, which)
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Prefect answers 503 while another writer has its SQLite database: its own clients try again, so do we."""
         for _ in range(6):

@@ -126,6 +126,22 @@ def test_prefect_server_away(stack: Stack) -> None:
     stack.until("all is well again", lambda: stack.health()["ok"])
 
 
+def test_prefect_server_hangs(stack: Stack) -> None:
+    """A server that takes connections and says nothing counts as away, too; when it comes to, all goes on."""
+    stack.start()
+    stack.prefect.freeze()
+    try:
+        assert stack.lead().status_code == 202
+        away = stack.until("the worker says so", lambda: _away(stack))
+        assert away["ok"] is False
+    finally:
+        stack.prefect.thaw()
+    stack.until("the lead is a deal", lambda: stack.records("deals"))
+    stack.until("all is well again", lambda: stack.health()["ok"])
+    stack.until_quiet()
+    assert len(stack.records("deals")) == 1
+
+
 def _away(stack: Stack) -> dict[str, object] | None:
     health = stack.health()
     return health if health.get("prefect") == "away" else None

@@ -1,4 +1,4 @@
-"""Directs victims on one sandbox: starts them, carries deliveries to them, lets time pass, starts them again when dead."""
+"""Directs victims on one sandbox: starts them, carries deliveries, lets time pass, starts them again when dead."""
 
 import asyncio
 import hashlib

@@ -140,8 +140,8 @@ async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, st
         for key, state in effects:
             if state not in ("done", "not_done", "refused"):
                 found.stuck.append(f"effect {key} is {state}")
-        kept = set(
+        kept = {
             (row.source, row.sha256)
             for row in await tx.execute(sa.select(tables.deliveries.c.source, tables.deliveries.c.sha256))
-        )
+        }
     found.lost += [f"a delivery of {source} that was acknowledged is gone" for source, _ in taken - kept]
