@@ -2,13 +2,11 @@
 
 import re
 import time
-from typing import Any
 
 import httpx
 import pytest
 
-Stack = Any  # the class of conftest.py, which cannot be imported by name
-
+from tests.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -43,24 +43,8 @@ class Played:
 
     @property
     def ok(self) -> bool:
-        """All is well, and it was killed if it was to be."""
+        """Nothing was doubled or lost, and nothing is stuck."""
         return self.verdict.ok
-
-
-@dataclass
-class Matrix:
-    """All cases of one database."""
-
-    database: str
-    cases: list[Played] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> Verdict:
-        """All faults together."""
-        found = Verdict()
-        for case in self.cases:
-            found.add(case.verdict)
-        return found
 
 
 async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
@@ -95,11 +79,11 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     return Played(case, verdict, points, scene.deaths, at)
 
 
-async def learn(theatre: Theatre, ledgers: Ledgers, *, ending: str = "sign", deaf: bool = False) -> list[str]:
+async def learn(theatre: Theatre, ledgers: Ledgers, story: Case) -> list[str]:
     """The points of a story, in order. Raises AssertionError when the story does not end well by itself."""
-    calm = await play(theatre, ledgers, Case(ending, deaf=deaf))
+    calm = await play(theatre, ledgers, story)
     if not calm.ok:
-        raise AssertionError(f"the story goes wrong although nobody is killed: {calm.verdict}")
+        raise AssertionError(f"{story} goes wrong although nobody is killed: {calm.verdict}")
     return calm.points
 
 

@@ -1,0 +1,82 @@
+"""The crash matrix in a bounded form (`make crash` has it whole), and the proof that it can fail."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import PostgresServer
+from tests.proof.crashes import Case, Ledgers, learn, play
+from tests.proof.databases import PostgresLedgers, SqliteLedgers
+from tests.proof.director import Theatre, open_theatre
+from tests.proof.workers import run_workers
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+_SOME = 8
+
+
+@pytest.fixture
+async def theatre(tmp_path: Path) -> AsyncIterator[Theatre]:
+    """A sandbox and a nursery of victims."""
+    async with open_theatre(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def ledgers(request: pytest.FixtureRequest, tmp_path: Path) -> Ledgers:
+    """Fresh ledgers on each database."""
+    if request.param == "sqlite":
+        return SqliteLedgers(tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    if server.why_not:
+        pytest.skip(f"no PostgreSQL server: {server.why_not}")
+    return PostgresLedgers(server.database())
+
+
+async def test_killed_anywhere_all_ends_well(theatre: Theatre, ledgers: Ledgers) -> None:
+    """From the lead to the won deal, killed once: one contract, one move, one file, one note each, nothing lost."""
+    points = await learn(theatre, ledgers, Case("sign"))
+    assert len(points) > 250 and any("dropbox_sign send" in name for name in points)
+    assert {name.split()[0] for name in points} == {"before", "after"}
+    for at in range(len(points) // _SOME, len(points), len(points) // _SOME):
+        played = await play(theatre, ledgers, Case("sign", die_at=at))
+        assert played.deaths == 1, (at, points[at - 1])
+        assert played.ok, (played.at, played.verdict)
+
+
+@pytest.mark.parametrize("ending", ["decline", "expire", "cancel"])
+async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> None:
+    """Declined, expired, cancelled: killed while the ending is written to the deal."""
+    ledgers = SqliteLedgers(tmp_path)
+    points = await learn(theatre, ledgers, Case(ending))
+    ends = [at for at, name in enumerate(points, 1) if "advance_on_signature._end" in name]
+    assert ends
+    for at in ends:
+        played = await play(theatre, ledgers, Case(ending, die_at=at))
+        assert played.deaths == 1 and played.ok, (played.at, played.verdict)
+
+
+@pytest.mark.parametrize("mutant", ["no-intent-first", "no-look-before-repeat"])
+async def test_the_matrix_sees_a_missing_safeguard(theatre: Theatre, tmp_path: Path, mutant: str) -> None:
+    """Without the intent written first, or without the look before a repeat, the contract goes out twice."""
+    ledgers = SqliteLedgers(tmp_path)
+    points = await learn(theatre, ledgers, Case("sign", mutant=mutant))
+    at = points.index("after call dropbox_sign send") + 1
+    played = await play(theatre, ledgers, Case("sign", die_at=at, mutant=mutant))
+    assert played.at == "after call dropbox_sign send"
+    assert any(text.startswith("contract: 2") for text in played.verdict.duplicates), played.verdict
+
+
+async def test_an_untouched_product_passes_there(theatre: Theatre, tmp_path: Path) -> None:
+    """The same point with all safeguards in place."""
+    ledgers = SqliteLedgers(tmp_path)
+    points = await learn(theatre, ledgers, Case("sign"))
+    at = points.index("after call dropbox_sign send") + 1
+    played = await play(theatre, ledgers, Case("sign", die_at=at))
+    assert played.at == "after call dropbox_sign send" and played.ok, played.verdict
+
+
+def test_the_worker_killed_at_its_own_commits(tmp_path: Path) -> None:
+    """A real worker with a real Prefect server, killed as it claims and as it has noted its run."""
+    tried, verdict = run_workers(tmp_path, most=1)
+    assert tried == 1 and verdict.ok, verdict

@@ -1,0 +1,111 @@
+"""The Prefect worker's own points: a real `dealflow worker` with a real Prefect server, killed at its own commits.
+
+What happens inside a run is killed at every point by `crashes.py`, without Prefect; here it is what the worker does
+around it: claim, create the run, note it, give back, report. `python -m tests.proof.workers` is such a worker.
+"""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.settings import load_settings
+from flows import worker
+from tests.proof.points import Points
+from tests.proof.verdict import Verdict
+from tests.stack import PrefectServer, Stack
+
+_LOG, _NAME, _AT = "DEALFLOW_TEST_POINTS", "DEALFLOW_TEST_DIE_IN", "DEALFLOW_TEST_DIE_AT"
+
+
+def own(name: str) -> bool:
+    """Whether this point is the worker's own."""
+    return " in flows.worker." in name
+
+
+def main() -> None:
+    """A worker that kills itself at the point named in the environment."""
+    name = os.environ.get(_NAME, "")
+    only = (lambda met: met == name) if name else own
+    Points(os.environ[_LOG], int(os.environ.get(_AT, "0")), only).install()
+    worker.run(load_settings())
+
+
+def run_workers(
+    folder: Path, *, say: Callable[[str], None] = lambda _text: None, most: int | None = None
+) -> tuple[int, Verdict]:
+    """Kill a worker once in each of its own commits, before and after. How many times, and what broke.
+
+    `most`: so many of them only, evenly spread.
+    """
+    found = Verdict()
+    with _server(folder) as prefect:
+        calm = Counter(_play(folder / "calm", prefect, "", 0, found))
+        names = sorted(calm)
+        for name in names if most is None else names[:: max(1, len(names) // most)][:most]:
+            at = calm[name] // 2 + 1  # not in the idle beginning
+            before = len(found.lost + found.duplicates + found.stuck)
+            _play(folder / name.replace(" ", "-"), prefect, name, at, found)
+            well = len(found.lost + found.duplicates + found.stuck) == before
+            say(f"worker killed {name} ({at} of {calm[name]}): {'well' if well else 'BROKEN'}")
+    return len(names) if most is None else min(most, len(names)), found
+
+
+def _play(home: Path, prefect: PrefectServer, name: str, at: int, found: Verdict) -> list[str]:
+    """A lead becomes a signed, won deal, although the worker dies once. Returns the points it came by."""
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "points.log"
+    stack = Stack(home, prefect, worker_module="tests.proof.workers")
+    more = {_LOG: str(log), _NAME: name, _AT: str(at), "DEALFLOW_WORKER_LEASE_S": "5"}
+    try:
+        stack.start(**more)
+        with _revived(stack):
+            assert stack.lead().status_code == 202
+            stack.bring_to_closing()
+            stack.until_won()
+            stack.until_quiet()
+        stack.assert_done_once()
+    except AssertionError as problem:
+        found.lost.append(f"worker killed {name}: {str(problem)[:600]}")
+    finally:
+        stack.stop()
+    met = log.read_text().splitlines() if log.exists() else []
+    if name and not met:
+        found.lost.append(f"worker killed {name}: it never came by there")
+    return met
+
+
+@contextmanager
+def _revived(stack: Stack) -> Iterator[None]:
+    """Whoever finds the worker dead starts it again, as a service manager does; that one is not killed."""
+
+    def look() -> None:
+        part = stack.worker
+        if part is not None and part.process.poll() is not None:
+            stack.parts.started.remove(part)
+            stack.parts.environment = {**stack.parts.environment, _AT: "0"}
+            stack.start_worker(wait=False)
+
+    stack.meanwhile = look
+    try:
+        yield
+    finally:
+        stack.meanwhile = lambda: None
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[PrefectServer]:
+    folder.mkdir(parents=True, exist_ok=True)
+    server = PrefectServer(Path(tempfile.mkdtemp(prefix="prefect-", dir=folder)))
+    try:
+        server.start()
+        server.parts.run("setup", "setup")
+        yield server
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
