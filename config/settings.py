@@ -53,6 +53,7 @@ class Settings(BaseModel):
     config_dir: Path = CONFIG_DIR
     process_file: Path | None = None  # empty: sales_process.yaml in `config_dir`
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    retention_days: Annotated[int, Field(ge=0)] = 400  # 0: for ever
 
     # HubSpot
     hubspot_token: SecretStr | None = None
@@ -73,6 +74,7 @@ class Settings(BaseModel):
     dropbox_sign_client_id: str = ""
     dropbox_sign_test_mode: bool = True
     dropbox_sign_calls_per_minute: Annotated[int, Field(ge=0)] = 0  # 0: the published limits
+    dropbox_sign_callback: Literal["restore", "report"] = "restore"
 
     # Contracts
     contract_looks_s: Annotated[list[Seconds], BeforeValidator(_numbers), Field(min_length=1)] = [

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 
 from connectors.dropbox_sign.records import SignatureRequest
 from flows.deals import DealFile, fresh_deal, read_deals, stage_now
-from flows.filing import deal_key, file_paper, set_deal, write_note, writer_for
+from flows.filing import deal_key, file_paper, note_key, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, papers
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import Event
@@ -25,10 +25,10 @@ from flows.retries import reading
 from flows.rules.exit_criteria import judge, unmet
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.sales_process import Stage
-from flows.rules.signing import Mismatch, Promise, SignatureState, read_signature
+from flows.rules.signing import Mismatch, SignatureState
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
-from flows.signature_requests import facts_of, read_requests, tally
+from flows.signature_requests import read_requests, stands, tally
 
 KIND = "signature.event"
 CHECK_KIND = "signature.check"
@@ -65,8 +65,7 @@ async def prepare(events: Sequence[Event], s: Services) -> Readings:
     ended = {
         contract.deal_id
         for request_id, contract in wanted.items()
-        if request_id in requests
-        and read_signature(facts_of(request_id, requests[request_id]), _promise(contract)) != "open"
+        if request_id in requests and stands(contract, request_id, requests[request_id]) != "open"
     }
     return Readings(requests, await read_deals(s, sorted(ended)))
 
@@ -91,7 +90,7 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
         return _for_a_person(
             contract, request_id, "Dropbox Sign knows no such request: look there who removed it"
         )
-    verdict = read_signature(facts_of(request_id, request), _promise(contract))
+    verdict = stands(contract, request_id, request)
     if isinstance(verdict, Mismatch):
         return _for_a_person(contract, request_id, verdict.reason)
     contract = await _adopt(contract, request_id, request, s)
@@ -144,8 +143,36 @@ async def _contract_of(event: Event, s: Services) -> Contract | None:
     return contract
 
 
+# Causes stand in effect keys, which are stored data: never change one.
 def _signed_cause(contract: Contract) -> str:
     return f"signed:{contract.revision}"
+
+
+def _end_cause(contract: Contract, ending: str) -> str:
+    return f"{ending}:{contract.revision}"
+
+
+def _move_cause(contract: Contract, ending: str) -> str:
+    return f"{_end_cause(contract, ending)}:stage"
+
+
+def steps_of_end(contract: Contract, deal_id: str) -> dict[str, tuple[str, ...]]:
+    """What the end of a contract writes on this deal: each step in words, with the effect keys one of which is then
+    done. Nothing for a contract that has not ended, or that never became a request.
+    """
+    ending = contract.state
+    if contract.request_id is None or ending in ("sending", "open", "refused"):
+        return {}
+    causes = _move_cause(contract, ending), _end_cause(contract, ending)
+    told = {"the deal's stage or status": tuple(deal_key(deal_id, cause) for cause in causes)}
+    if ending != "completed":
+        return {**told, "the note with the reason": (note_key(deal_id, _end_cause(contract, ending)),)}
+    signed = _signed_cause(contract)
+    return {
+        **told,
+        "the note with the signed PDF": (note_key(deal_id, signed),),
+        "the signed PDF on the deal": (deal_key(deal_id, signed),),
+    }
 
 
 async def _is_finished(contract: Contract, s: Services) -> bool:
@@ -155,10 +182,6 @@ async def _is_finished(contract: Contract, s: Services) -> bool:
     async with s.ledger.read() as tx:
         last = await effects.by_key(tx, deal_key(contract.deal_id, _signed_cause(contract)))
     return last is not None and last.state == "done"
-
-
-def _promise(contract: Contract) -> Promise:
-    return Promise(contract.request_id, contract.token, contract.deal_id, contract.test_mode)
 
 
 async def _adopt(
@@ -261,7 +284,7 @@ async def _end(
         s,
         writer,
         deal_id=file.id,
-        cause=f"{ending}:{contract.revision}",
+        cause=_end_cause(contract, ending),
         text=f"Contract revision {contract.revision} was not signed: {ending}.{said}",
     )
     if rule.move_to is None:
@@ -302,7 +325,7 @@ async def _move(
         s,
         writer_for(s, event),
         deal_id=file.id,
-        cause=f"{ending}:{contract.revision}:stage",
+        cause=_move_cause(contract, ending),
         properties=properties,
         before={"dealstage": stage_id},
     )
@@ -325,7 +348,7 @@ async def _tell_status(event: Event, contract: Contract, file: DealFile, ending:
         s,
         writer_for(s, event),
         deal_id=file.id,
-        cause=f"{ending}:{contract.revision}",
+        cause=_end_cause(contract, ending),
         properties={"dealflow_contract_status": ending},
     )
 

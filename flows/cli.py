@@ -276,6 +276,31 @@ def sync(*, full: bool = False, as_json: Json = False) -> None:
 
 
 @app.command
+def reconcile(*, as_json: Json = False) -> None:
+    """Compare HubSpot, Dropbox Sign and the ledger now, without Prefect: missed ends go into the inbox."""
+    from flows.reconciliation import reconcile_all
+    from flows.services import open_services, override
+
+    settings = _settings()
+
+    async def go() -> Any:
+        s = await open_services(settings)
+        try:
+            with override(s):
+                return await reconcile_all(s)
+        finally:
+            await s.close()
+
+    done = _run(go())
+    if as_json:
+        _say(json.dumps(done.as_json(), indent=2))
+        return
+    if done.findings:
+        _show(done.as_json()["findings"], False)
+    _say(done.summary)
+
+
+@app.command
 def doctor(*, as_json: Json = False) -> None:
     """Check settings, files, ledger, HubSpot, Dropbox Sign and Prefect, and say what to mend."""
     from flows.doctor import examine

@@ -33,7 +33,10 @@ TABLE: Final[dict[str, str]] = {
 TOGETHER: Final[frozenset[str]] = frozenset({"sync_deals"})
 """Flows whose events are only hints to read again: however few, they share one run and one bulk read."""
 
-FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys(TABLE.values()))
+SCHEDULED: Final[tuple[str, ...]] = ("reconcile",)
+"""Flows that handle no events: only their schedule, or a person, starts them."""
+
+FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys((*TABLE.values(), *SCHEDULED)))
 
 
 def flow_name(module: str) -> str:

@@ -8,6 +8,7 @@ from prefect.client.orchestration import get_client
 
 from config.settings import Settings
 from connectors.errors import ConnectorError
+from flows.callback_url import wanted_url, wrong_urls
 from flows.dispatch import FLOWS, deployment_name
 from flows.gateway.app import check
 from flows.ledger.database import LedgerError
@@ -59,11 +60,9 @@ async def _hubspot(s: Services) -> str:
 
 async def _dropbox_sign(s: Services) -> str:
     account = await reading(s.dropbox_sign.account)
-    wanted = f"{s.settings.base_url}/webhooks/dropbox-sign"
-    if account.callback_url != wanted:
-        raise SetupError(
-            f"the account's callback URL is {account.callback_url or 'not set'}: set it to {wanted}"
-        )
+    wanted = wanted_url(s)
+    for one in await wrong_urls(s, account):
+        raise SetupError(f"the {one.of}'s callback URL is {one.url or 'not set'}: set it to {wanted}")
     mode = "test mode" if s.settings.dropbox_sign_test_mode else "binding requests"
     left = "" if account.requests_left is None else f", {account.requests_left} requests left"
     return f"{mode}, callback URL is set{left}"

@@ -67,7 +67,7 @@ async def write_note(
     attachment_ids: Sequence[str] = (),
 ) -> str:
     """Put one note on the deal for this cause; returns its id. `text` is plain and is escaped here."""
-    key = f"note:{deal_id}:{cause}"
+    key = note_key(deal_id, cause)
     marker = "dealflow " + hashlib.sha256(key.encode()).hexdigest()[:20]
     paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines() if line.strip())
     body = f"{paragraphs}<p><small>{marker}</small></p>"
@@ -96,6 +96,11 @@ async def write_note(
 
     result = await perform(writer, key=key, kind="write_note", deal_id=deal_id, attempt=create, look=look)
     return str(result["note_id"])
+
+
+def note_key(deal_id: str, cause: str) -> str:
+    """The natural key of the note for this cause."""
+    return f"note:{deal_id}:{cause}"
 
 
 def deal_key(deal_id: str, cause: str) -> str:

@@ -20,7 +20,7 @@ from connectors.errors import RejectedError
 from flows.contract_draft import draft, request_for, signers_of, starts_on_of
 from flows.deals import DealFile, dated, fresh_deal, read_deal, read_deals
 from flows.documents import DocumentError
-from flows.filing import set_deal, write_note, writer_for
+from flows.filing import deal_key, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects, inbox, papers
 from flows.ledger.contracts import Contract
 from flows.ledger.effects import Plan, Result, perform
@@ -91,9 +91,10 @@ class _WithdrawnError(RejectedError):
 def _may_be_followed(contract: Contract, event: Event) -> bool:
     """Whether this event may open a revision after that one.
 
-    A refused text may be mended for the event that asked for it; any other end needs a newer event.
+    A refused text may be mended for the event that asked for it; any other end needs a newer event, and one that was
+    not only to resume what is under way.
     """
-    if contract.state in ("open", "completed"):
+    if contract.state in ("open", "completed") or event.content.get("resume"):
         return False
     return contract.state == "refused" or contract.created_at < event.received_at
 
@@ -108,7 +109,7 @@ async def _surely_unsent(contract: Contract, s: Services) -> bool:
 async def _told(contract: Contract, s: Services) -> bool:
     """Whether the deal knows of the contract: we may have died or stumbled between sending and telling."""
     async with s.ledger.read() as tx:
-        effect = await effects.by_key(tx, f"deal:{contract.deal_id}:{_cause(contract)}")
+        effect = await effects.by_key(tx, told_key(contract))
     return effect is not None and effect.state == "done"
 
 
@@ -291,6 +292,11 @@ async def _tell_deal(
 def _cause(contract: Contract) -> str:
     """Under which the deal is told of this revision. Stored in effect keys: never change it."""
     return f"contract:{contract.revision}"
+
+
+def told_key(contract: Contract) -> str:
+    """The effect that is done once the deal names this revision."""
+    return deal_key(contract.deal_id, _cause(contract))
 
 
 def _outcome(

@@ -1,25 +1,41 @@
 """Signature requests as Dropbox Sign holds them: read back by id, in bulk when many, or found by our token."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from connectors.dropbox_sign.records import SignatureRequest
 from connectors.errors import GoneError, NotFoundError, TransientError
+from flows.ledger.contracts import Contract
 from flows.ledger.effects import Result
 from flows.retries import reading
-from flows.rules.signing import RequestFacts
+from flows.rules.signing import Mismatch, Promise, RequestFacts, SignatureState, read_signature
 from flows.services import Services
 
 _ONE_BY_ONE = 3
 _PAGES = 20
 
 
-async def read_requests(s: Services, ids: set[str]) -> dict[str, SignatureRequest | None]:
-    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred.
+async def list_requests(s: Services) -> tuple[list[SignatureRequest], bool]:
+    """The requests on the list's first twenty pages of a hundred, each once, and whether there are no more."""
+    found: dict[str, SignatureRequest] = {}
+    for number in range(1, _PAGES + 1):
+        page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
+        found |= {r.id: r for r in page.requests}
+        if number >= page.pages:
+            return list(found.values()), True
+    return list(found.values()), False
+
+
+async def read_requests(
+    s: Services, ids: set[str], *, listed: Sequence[SignatureRequest] | None = None
+) -> dict[str, SignatureRequest | None]:
+    """Requests by id, None for cancelled ones: singly when few, else from list pages of a hundred (`listed`:
+    from these, already read); those the list does not show (cancelled ones) singly.
 
     An id that the vendor does not know is left out: one made-up event must not fail a whole batch.
     """
-    found: dict[str, SignatureRequest | None] = {}
-    if len(ids) > _ONE_BY_ONE:
+    found: dict[str, SignatureRequest | None] = {r.id: r for r in listed or () if r.id in ids}
+    if listed is None and len(ids) > _ONE_BY_ONE:
         for number in range(1, _PAGES + 1):
             page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
             found |= {r.id: r for r in page.requests if r.id in ids}
@@ -79,6 +95,18 @@ def facts_of(request_id: str, request: SignatureRequest | None) -> RequestFacts:
         deal_id=request.metadata.get("deal_id", ""),
         statuses=tuple(x.status_code or "" for x in request.signatures),
     )
+
+
+def promise_of(contract: Contract) -> Promise:
+    """What a request must keep to be this contract's."""
+    return Promise(contract.request_id, contract.token, contract.deal_id, contract.test_mode)
+
+
+def stands(
+    contract: Contract, request_id: str, request: SignatureRequest | None
+) -> SignatureState | Mismatch:
+    """Where the contract stands by the request that was read back under this id (None: gone)."""
+    return read_signature(facts_of(request_id, request), promise_of(contract))
 
 
 def tally(request: SignatureRequest | None) -> str:

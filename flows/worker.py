@@ -35,6 +35,7 @@ from connectors.errors import ConnectorError
 from flows import services
 from flows.dispatch import (
     FLOWS,
+    SCHEDULED,
     TABLE,
     TOGETHER,
     claim_run,
@@ -266,7 +267,7 @@ class Worker:
         if loop.time() - self._deployments_at < _DEPLOYMENTS_FRESH_S:
             return
         found: dict[str, DeploymentResponse] = {}
-        for module in dict.fromkeys(TABLE.values()):
+        for module in FLOWS:
             name = deployment_name(module)
             try:
                 async with asyncio.timeout(_ANSWER_S):
@@ -371,7 +372,7 @@ class Worker:
                     "full sweep"
                     if run.parameters.get("full")
                     else "sweep"
-                    if module == "sync_deals"
+                    if module in ("sync_deals", *SCHEDULED)
                     else "by hand"
                 )
                 await self._client.update_flow_run(run.id, name=f"{flow_name(module)} {what}")

@@ -106,6 +106,32 @@ async def in_flight(tx: AsyncConnection, limit: int = 500) -> list[Contract]:
     return [_contract(row) for row in await tx.execute(query)]
 
 
+async def under_review(tx: AsyncConnection, *, since: datetime) -> list[Contract]:
+    """Revisions that have not ended, and those that ended after `since`; oldest first."""
+    query = sa.select(contracts).where(
+        sa.or_(contracts.c.state.in_(("sending", "open")), contracts.c.ended_at >= since)
+    )
+    return [_contract(row) for row in await tx.execute(query.order_by(contracts.c.id))]
+
+
+async def by_tokens(tx: AsyncConnection, tokens: Sequence[str]) -> dict[str, Contract]:
+    """The revisions sent under these tokens."""
+    found: dict[str, Contract] = {}
+    for at in range(0, len(tokens), 500):
+        query = sa.select(contracts).where(contracts.c.token.in_(tokens[at : at + 500]))
+        found |= {row.token: _contract(row) for row in await tx.execute(query)}
+    return found
+
+
+async def deals_with_any(tx: AsyncConnection, deal_ids: Sequence[str]) -> set[str]:
+    """Those of these deals that ever had a contract."""
+    found: set[str] = set()
+    for at in range(0, len(deal_ids), 500):
+        query = sa.select(contracts.c.deal_id).where(contracts.c.deal_id.in_(deal_ids[at : at + 500]))
+        found |= set((await tx.execute(query.distinct())).scalars())
+    return found
+
+
 async def recent(tx: AsyncConnection, limit: int = 20) -> list[Contract]:
     """Revisions for people to look at, newest first."""
     query = sa.select(contracts).order_by(contracts.c.id.desc()).limit(limit)

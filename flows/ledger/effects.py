@@ -302,6 +302,15 @@ async def by_key(tx: AsyncConnection, key: str) -> Effect | None:
     return _effect(row) if row else None
 
 
+async def states(tx: AsyncConnection, keys: Sequence[str]) -> dict[str, str]:
+    """The states of the effects with these keys; those never intended are left out."""
+    found: dict[str, str] = {}
+    for at in range(0, len(keys), 500):
+        query = sa.select(effects.c.key, effects.c.state).where(effects.c.key.in_(keys[at : at + 500]))
+        found |= {row.key: row.state for row in await tx.execute(query)}
+    return found
+
+
 async def listing(
     tx: AsyncConnection, *, states: Sequence[str] = (), deal_id: str | None = None, limit: int = 50
 ) -> list[Effect]:

@@ -399,6 +399,13 @@ async def tally(tx: AsyncConnection) -> dict[str, int]:
     return {state: int(n) for state, n in rows}
 
 
+async def open_on_deals(tx: AsyncConnection) -> list[tuple[str, str, str]]:
+    """Deal, kind and state of every open row that names a deal."""
+    query = sa.select(inbox.c.deal_id, inbox.c.kind, inbox.c.state)
+    rows = await tx.execute(query.where(inbox.c.state.in_(OPEN), inbox.c.deal_id.is_not(None)))
+    return [(deal_id, kind, state) for deal_id, kind, state in rows]
+
+
 async def delivery(tx: AsyncConnection, delivery_id: int) -> sa.Row[Any] | None:
     """The stored delivery: exact bytes and headers."""
     return (await tx.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id))).first()

@@ -165,6 +165,18 @@ async def keep_stage_entries(tx: AsyncConnection, entries: Sequence[StageEntry])
     return fresh
 
 
+async def last_entries(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, StageEntry]:
+    """The newest stage entry that is known of each of these deals."""
+    found: dict[str, StageEntry] = {}
+    for some in _chunks(list(deal_ids)):
+        query = sa.select(stage_history).where(stage_history.c.deal_id.in_(some))
+        for row in await tx.execute(query.order_by(stage_history.c.entered_at)):
+            found[row.deal_id] = StageEntry(
+                row.deal_id, row.stage_id, row.entered_at, row.source_type, row.source_id
+            )
+    return found
+
+
 async def deals_by_stage(
     tx: AsyncConnection,
 ) -> dict[str, list[tuple[str, str, str, datetime | None]]]:

@@ -180,6 +180,38 @@ def test_run_from_the_ui_is_taken_up(stack: Stack) -> None:
     stack.until("the run has ended", ended)
 
 
+def test_all_callbacks_lost_the_deal_is_won_all_the_same(stack: Stack) -> None:
+    """Dropbox Sign has cleared the callback URL: the scheduled reconcile wins the deal and sets the URL again."""
+    stack.start()
+    stack.sign.put("/_sandbox/robots", json=[])
+    stack.lead()
+    stack.bring_to_closing()
+    stack.until(
+        "the contract is out", lambda: stack.deal()["properties"].get("dealflow_contract_status") == "sent"
+    )
+    stack.sign.put("/_sandbox/callback", json={"url": None}).raise_for_status()
+    stack.sign.put("/_sandbox/robots", json=[{"email": ".*", "does": "sign", "after_s": 0.1}])
+    stack.until("all have signed", lambda: stack.requests()[0]["phase"] == "complete")
+    assert stack.stage() == "Closing"
+
+    deployment = stack.prefect.get("/deployments/name/reconcile/reconcile")
+    run = stack.prefect.post(f"/deployments/{deployment['id']}/create_flow_run", {})
+    stack.until_won()
+    stack.until_quiet()
+    stack.assert_done_once()
+
+    ended = stack.prefect.get(f"/flow_runs/{run['id']}")
+    assert (
+        ended["state_type"] == "COMPLETED" and "1 mended, 1 put into the inbox" in ended["state"]["message"]
+    )
+    (artifact,) = stack.prefect.post(
+        "/artifacts/filter", {"artifacts": {"key": {"any_": ["reconcile"]}}, "limit": 5}
+    )
+    assert stack.deal_id in artifact["data"] and "callback URL had been cleared" in artifact["data"]
+    account = stack.sign.get("/v3/account", auth=("sandbox-api-key", "")).json()["account"]
+    assert account["callback_url"] == f"{stack.gateway}/webhooks/dropbox-sign"
+
+
 def test_a_burst_of_leads_is_one_run(stack: Stack) -> None:
     """Many waiting events share a run, one task each, and all become deals."""
     stack.start(DEALFLOW_GATEWAY_HOST="127.0.0.1")
