@@ -179,6 +179,12 @@ async def _doubts(event: Event, file: DealFile, s: Services) -> list[str]:
                 "HubSpot names a contract that this ledger does not know (a restored backup? a merged deal?): look "
                 "at Dropbox Sign, and clear the deal property dealflow_contract_token if a new one is to go out"
             )
+        elif known.deal_id != file.id and known.state in contracts.LIVE:
+            reasons.append(
+                f"a deal that was merged into this one, {known.deal_id}, brought its contract along ({known.state}): "
+                "cancel that one at Dropbox Sign, or clear the deal property dealflow_contract_token if a new one is "
+                "to go out besides"
+            )
     starts_on = starts_on_of(file)
     if starts_on and starts_on < dated(event.received_at, s.clock()).date().isoformat():
         reasons.append(

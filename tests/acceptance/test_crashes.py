@@ -56,6 +56,14 @@ async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> N
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 
 
+@pytest.mark.parametrize("ending", ["sign", "decline", "expire", "cancel"])
+async def test_every_callback_dropped(theatre: Theatre, tmp_path: Path, ending: str) -> None:
+    """Not one event of Dropbox Sign arrives: the same end by `reconcile` alone."""
+    played = await play(theatre, SqliteLedgers(tmp_path), Case(ending, deaf=True))
+    assert played.ok, played.verdict
+    assert any("call dropbox_sign list" in name for name in played.points)
+
+
 @pytest.mark.parametrize("mutant", ["no-intent-first", "no-look-before-repeat"])
 async def test_the_matrix_sees_a_missing_safeguard(theatre: Theatre, tmp_path: Path, mutant: str) -> None:
     """Without the intent written first, or without the look before a repeat, the contract goes out twice."""

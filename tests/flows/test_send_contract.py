@@ -8,7 +8,7 @@ import pytest
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.errors import AuthError, ConflictError, ConnectorError, RateLimitedError, TransientError
 from flows import send_contract
-from flows.ledger import contracts, tables
+from flows.ledger import contracts, papers, tables
 from flows.ledger.effects import QuarantinedError, StillUnknownError
 from flows.rules.outcome import Outcome
 
@@ -421,3 +421,36 @@ async def test_the_deal_is_told_once_even_if_hubspot_stumbles(world: Any, desk: 
     assert len(world.calls("sign", "/send")) == 1
     assert len(sales.notes_of(deal_id)) == 1, end
     assert world.record("deals", deal_id)["properties"]["dealflow_contract_status"] == "sent"
+
+
+@pytest.mark.parametrize(("state", "sent"), [("open", 0), ("completed", 0), ("declined", 1)])
+async def test_a_merged_deal_brings_its_contract_along(
+    world: Any, desk: Any, sales: Any, state: str, sent: int
+) -> None:
+    """The survivor of a merge names a contract of the other deal: no second one beside it, but one after it ended."""
+    deal_id = await sales.deal("closing")
+    now = desk.s.clock()
+    async with desk.s.ledger.write() as tx:
+        paper = await papers.freeze(
+            tx,
+            deal_id="4711",
+            kind="contract",
+            source_sha256="0" * 64,
+            sha256="1" * 64,
+            title="Contract",
+            content=b"%PDF",
+            now=now,
+        )
+        other = await contracts.begin(
+            tx, deal_id="4711", token="f" * 32, paper_id=paper.id, signers=[], test_mode=True, now=now
+        )
+        await contracts.sent(tx, other.id, request_id="e" * 40, now=now)
+        if state != "open":
+            await contracts.end(tx, other.id, state=state, now=now)
+    world.rep("deals", id=deal_id, properties={"dealflow_contract_token": "f" * 32})
+
+    end = await desk.do(send_contract, "contract.due", deal_id)
+
+    assert len(world.requests(deal_id)) == sent
+    assert end.state == ("done" if sent else "held")
+    assert sent or "merged into this one, 4711" in end.reasons[0]

@@ -22,6 +22,7 @@ import uvicorn
 from config.settings import Settings
 from flows.gateway.app import build_app
 from flows.ledger import inbox
+from flows.reconciliation import reconcile_all
 from flows.rehearsal.desk import Desk, Tally, load
 from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
 from flows.services import open_services, override
@@ -143,6 +144,7 @@ async def live(life: Life) -> None:
         while not serving.done():
             if cell.sweeps_done < cell.sweeps_asked:
                 await sweep(s)
+                await reconcile_all(s)
                 cell.sweep_done()
             async with s.ledger.read() as tx:
                 due = await inbox.next_due(tx)
