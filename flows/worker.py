@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,6 +60,21 @@ _SCHEDULE_EVERY_S = 5.0
 _HEARTBEAT_EVERY_S = 5.0
 _AWAY_FIRST_S, _AWAY_MAX_S = 1.0, 30.0
 _AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
+
+
+class PrefectAwayError(Exception):
+    """A call to the Prefect server failed; the cause says how. Whatever else breaks a claim is the ledger's trouble."""
+
+
+@contextlib.contextmanager
+def _asking_prefect() -> Iterator[None]:
+    """By type alone an OSError tells nothing: a database that is away raises the same. Only what was asked does."""
+    try:
+        yield
+    except ObjectNotFound:
+        raise
+    except Exception as problem:
+        raise PrefectAwayError from problem
 
 
 class Worker:
@@ -149,10 +164,11 @@ class Worker:
     async def _back_off(self) -> None:
         """Say what is wrong and wait, longer each time until something works again."""
         problem, self._trouble = self._trouble, None
-        self._prefect_ok = not isinstance(problem, _AWAY)
+        self._prefect_ok = not isinstance(problem, PrefectAwayError)
         who = "ledger" if self._prefect_ok else "Prefect server"
-        self._note = f"{who} away: {type(problem).__name__}"
-        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, type(problem).__name__)
+        what = type(problem if self._prefect_ok or problem is None else problem.__cause__).__name__
+        self._note = f"{who} away: {what}"
+        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, what)
         await self._pause(self._away_s)
         self._away_s = min(_AWAY_MAX_S, self._away_s * 2)
 
@@ -201,7 +217,7 @@ class Worker:
                 await self._run_part(module, part)
             self._all_well()
         except Exception as problem:
-            log.warning("events stay in the inbox: %s", type(problem).__name__)
+            log.warning("events stay in the inbox: %s", type(problem.__cause__ or problem).__name__)
             self._trouble, self._deployments_at = problem, float("-inf")
         finally:
             ids = [e.id for e in events]
@@ -235,14 +251,15 @@ class Worker:
         else:
             about, tag = f"{len(events)} events from {ids[0]}", "batch"
         name, tags = f"{kebab} {about}", ["dealflow", kebab, tag]
-        run = await start_run(
-            self._client,
-            self._deployments[module].id,
-            name=name,
-            tags=tags,
-            parameters={"event_ids": ids},
-            idempotency_key=self._run_key(events),
-        )
+        with _asking_prefect():
+            run = await start_run(
+                self._client,
+                self._deployments[module].id,
+                name=name,
+                tags=tags,
+                parameters={"event_ids": ids},
+                idempotency_key=self._run_key(events),
+            )
         async with self._s.ledger.write() as tx:
             await inbox.note_run(tx, ids, str(run.id))
         return run
@@ -265,7 +282,8 @@ class Worker:
         for module in dict.fromkeys(TABLE.values()):
             name = deployment_name(module)
             try:
-                found[module] = await self._client.read_deployment_by_name(name)
+                with _asking_prefect():
+                    found[module] = await self._client.read_deployment_by_name(name)
             except ObjectNotFound:
                 raise SetupError(f"Prefect has no deployment {name}: run `dealflow setup`") from None
         self._deployments, self._deployments_at = found, loop.time()
