@@ -9,6 +9,7 @@ sync_deals.py           mirror, stage entries
 generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
+follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
 deals.py, filing.py     a deal with all around it; outward writes that flows share
 services.py, retries.py, documents.py, wake.py
