@@ -78,6 +78,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.rules.sales_process", "ProcessError"),
         ("flows.documents", "DocumentError"),
         ("flows.provision", "ProvisionError"),
+        ("flows.replay", "ReplayError"),
         ("flows.setup_prefect", "PrefectSetupError"),
         ("flows.launch", "LaunchError"),
         ("flows.demo", "DemoFailed"),
@@ -395,6 +396,7 @@ def inbox_list(
                 "deal": e.deal_id,
                 "state": e.state,
                 "try": e.attempts,
+                "failures": e.failures,
                 "received": f"{e.received_at:%Y-%m-%d %H:%M:%S}",
                 "next": f"{e.due_at:%H:%M:%S}" if e.state in ("due", "parked", "held") else None,
                 "what": e.reason or (e.outcome or {}).get("summary"),
@@ -484,6 +486,58 @@ def inbox_retry(event_id: int) -> None:
     if not _write_ledger(again):
         raise Refused(f"event {event_id} is not dead, parked or held: there is nothing to retry")
     _say(f"event {event_id} is due again")
+
+
+@inbox_app.command(name="replay")
+def inbox_replay(*event_ids: int, live: bool = False, as_json: Json = False) -> None:
+    """Show what events would do if they came again now, against what they did; with --live let them come again.
+
+    Without --live nothing is written: not at HubSpot, not at Dropbox Sign, not in the ledger.
+
+    Parameters
+    ----------
+    event_ids
+        Rows of the inbox, as `dealflow inbox list` numbers them.
+    live
+        Put each into the inbox once more, as a new row for the worker. What is done already is not done again.
+    """
+    from flows.replay import again, dry_run, find
+    from flows.services import open_services, utc_now
+
+    if not event_ids:
+        raise WrongUsage("name at least one event")
+    settings = _settings()
+
+    async def in_ledger() -> dict[int, int]:
+        from flows.ledger.database import open_ledger
+
+        ledger = await open_ledger(settings.database)
+        try:
+            found = await find(ledger, event_ids, portal_id=settings.hubspot_portal_id)
+            return await again(ledger, found, now=utc_now())
+        finally:
+            await ledger.close()
+
+    async def in_a_copy() -> list[Any]:
+        s = await open_services(settings)
+        try:
+            found = await find(s.ledger, event_ids, portal_id=settings.hubspot_portal_id)
+            return [await dry_run(s, one) for one in found]
+        finally:
+            await s.close()
+
+    if live:
+        made: dict[int, int] = _run(in_ledger())
+        if as_json:
+            _say(json.dumps([{"id": old, "replayed_as": new} for old, new in made.items()], indent=2))
+        else:
+            _say("\n".join(f"event {old} comes again as event {new}" for old, new in made.items()))
+        return
+    reports = _run(in_a_copy())
+    if as_json:
+        _say(json.dumps([r.as_json() for r in reports], default=str, indent=2))
+    else:
+        _say("\n\n".join("\n".join(r.lines()) for r in reports))
 
 
 @proposal_app.command(name="render")
