@@ -26,6 +26,24 @@ def clean_codes(values: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in seen if value))
 
 
+class WouldWriteError(Exception):
+    """A client that may only read was asked to write: nothing was sent.
+
+    Fields: vendor, operation (our name of the call), about (which kind of object, in the vendor's words), rows (how
+    many of them).
+    """
+
+    def __init__(self, vendor: str, operation: str, *, about: str, rows: int) -> None:
+        self.vendor = vendor
+        self.operation = operation
+        self.about = about
+        self.rows = rows
+        super().__init__(vendor, operation)
+
+    def __str__(self) -> str:
+        return f"{self.vendor} {self.operation}: would write {self.rows} row(s) of {self.about}"
+
+
 class ConnectorError(Exception):
     """Anything that kept a vendor call from giving its answer.
 

@@ -20,6 +20,7 @@ from connectors.errors import (
     ContractError,
     RateLimitedError,
     TransientError,
+    WouldWriteError,
 )
 from connectors.pace import Lane, Pace
 from connectors.vendor import ErrorDetail, Vendor
@@ -168,6 +169,13 @@ class Exchange:
             self._slow_down(buckets, error)
             raise
 
+    def read_only(self, about: Callable[[str], str]) -> "Exchange":
+        """The same exchange (same connections, same pace) whose `call` raises WouldWriteError for every write.
+
+        `about`: which kind of object a path is about, for the error.
+        """
+        return _ReadOnly(self, about)
+
     async def fetch(self, operation: str, url: str) -> Answer:
         """GET an address the vendor handed out (a signed file URL), without our credentials."""
         if httpx.URL(url).scheme not in ("https", "http"):
@@ -246,3 +254,25 @@ class Exchange:
             return
         wait_s = error.retry_after_s
         self._pace.penalise(buckets, self._pace.window_s(buckets) if wait_s is None else wait_s)
+
+
+class _ReadOnly(Exchange):
+    def __init__(self, inner: Exchange, about: Callable[[str], str]) -> None:
+        super().__init__(
+            inner.vendor,
+            base_url=inner.base_url,
+            authorization=inner._authorization,
+            http=inner.http,
+            pace=inner._pace,
+            on_call=inner._on_call,
+            timeouts=inner.timeouts,
+        )
+        self._about = about
+
+    async def call(self, operation: str, method: str, path: str, *, write: bool, **more: Any) -> Answer:
+        if write:
+            body = more.get("json_body")
+            inputs = body.get("inputs") if isinstance(body, dict) else None
+            rows = len(inputs) if isinstance(inputs, list) else 1
+            raise WouldWriteError(self.vendor.name, operation, about=self._about(path), rows=rows)
+        return await super().call(operation, method, path, write=False, **more)

@@ -1,6 +1,7 @@
 """What dealflow does, top to bottom.
 
-cli.py                  the `dealflow` command; with demo.py and launch.py for all on one machine
+cli.py, cli_inbox.py    the `dealflow` command; with demo.py and launch.py for all on one machine
+replay.py               an event once more, dry or live
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
 worker.py, dispatch.py  claim due events; one table says which flow handles which kind
@@ -10,6 +11,7 @@ generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
+follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
 deals.py, filing.py     a deal with all around it; outward writes that flows share
 services.py, retries.py, documents.py, wake.py

@@ -1,21 +1,28 @@
 """The `dealflow` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage; errors are one clear line."""
 
-import asyncio
 import importlib.metadata
 import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn
 
 import cyclopts
 from cyclopts import App, Parameter, validators
 
 from config.files import ConfigFileError
-from config.settings import Settings, SettingsError, load_settings, unknown_names
+from config.settings import SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
+from flows.cli_inbox import inbox_app
+from flows.cli_io import Json, Limit, Refused, WrongUsage
+from flows.cli_io import complain as _complain
+from flows.cli_io import read_ledger as _read_ledger
+from flows.cli_io import run_async as _run
+from flows.cli_io import say as _say
+from flows.cli_io import settings_now as _settings
+from flows.cli_io import show_rows as _show
+from flows.cli_io import write_ledger as _write_ledger
 from flows.prefect_environment import PREFECT_QUIET, USUAL_API_URL
 
 app = App(
@@ -25,25 +32,13 @@ app = App(
     version_flags=["--version"],
     default_parameter=Parameter(negative=()),
 )
-inbox_app = App(name="inbox", help="What arrived, in the ledger.")
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
 for _child in (inbox_app, effects_app, proposal_app):
     app.command(_child)
 
-EventState = Literal["due", "claimed", "parked", "held", "done", "ignored", "dead"]
 EffectState = Literal["intended", "not_done", "unknown", "done", "refused", "quarantined"]
-Limit = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=1))]
 Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
-Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
-
-
-class WrongUsage(Exception):
-    """The options do not go together: printed as one line, exit code 2."""
-
-
-class Refused(Exception):
-    """The command did its work and the answer is no: printed as one line, exit code 1."""
 
 
 def main() -> NoReturn:
@@ -78,6 +73,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.rules.sales_process", "ProcessError"),
         ("flows.documents", "DocumentError"),
         ("flows.provision", "ProvisionError"),
+        ("flows.replay", "ReplayError"),
         ("flows.setup_prefect", "PrefectSetupError"),
         ("flows.launch", "LaunchError"),
         ("flows.demo", "DemoFailed"),
@@ -89,52 +85,6 @@ def _expected() -> tuple[type[Exception], ...]:
         if module in sys.modules:
             known.append(getattr(sys.modules[module], name))
     return tuple(known)
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"dealflow: {text}\n")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Rows as JSON or as a table."""
-    if as_json:
-        _say(json.dumps(rows, default=str, indent=2))
-        return
-    if not rows:
-        _say("nothing")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if v is None else str(v) for v in row.values()))
-    # Piped into another tool, a row is a line.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
-
-
-def _settings() -> Settings:
-    settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    for name in ("httpx", "httpcore", "alembic", "aiosqlite"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in unknown_names(os.environ):
-        _complain(f"{name} is set, but no such setting exists: a misspelling?")
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
 
 
 @app.command
@@ -399,62 +349,6 @@ def rehearse(
         raise Refused(f"seed {seed}, deal {broken.deal_id}: broken: {broken.promise}")
 
 
-@inbox_app.command(name="list")
-def inbox_list(
-    *,
-    state: list[EventState] | None = None,
-    deal: str | None = None,
-    limit: Limit = 50,
-    as_json: Json = False,
-) -> None:
-    """Events, newest first; ignored ones only when asked for with --state ignored."""
-    from flows.ledger import inbox
-
-    async def read(tx: Any) -> list[dict[str, Any]]:
-        shown = state or [x for x in get_args(EventState) if x != "ignored"]
-        rows = await inbox.listing(tx, states=shown, deal_id=deal, limit=limit)
-        return [
-            {
-                "id": e.id,
-                "kind": e.kind,
-                "deal": e.deal_id,
-                "state": e.state,
-                "try": e.attempts,
-                "received": f"{e.received_at:%Y-%m-%d %H:%M:%S}",
-                "next": f"{e.due_at:%H:%M:%S}" if e.state in ("due", "parked", "held") else None,
-                "what": e.reason or (e.outcome or {}).get("summary"),
-            }
-            for e in rows
-        ]
-
-    _show(_read_ledger(read), as_json)
-
-
-@inbox_app.command(name="show")
-def inbox_show(event_id: int, *, as_json: Json = False) -> None:
-    """One event with its delivery: exact headers and body as they came."""
-    from flows.ledger import inbox
-
-    async def read(tx: Any) -> list[dict[str, Any]]:
-        found = await inbox.load(tx, [event_id])
-        if not found:
-            raise Refused(f"there is no event {event_id} in the inbox")
-        event = found[0]
-        delivery = await inbox.delivery(tx, event.delivery_id) if event.delivery_id else None
-        shown = dict(event.__dict__)
-        if delivery is not None:
-            shown["headers"] = delivery.headers
-            shown["body"] = delivery.body.decode("utf-8", "replace")
-            shown["repeats"] = delivery.repeats
-        return [shown]
-
-    row = _read_ledger(read)[0]
-    if as_json:
-        _say(json.dumps(row, default=str, indent=2))
-    else:
-        _show([{"field": k, "value": v} for k, v in row.items() if v is not None], False)
-
-
 @effects_app.command(name="list")
 def effects_list(
     *,
@@ -497,20 +391,6 @@ def effects_release(key: str, *, why: str) -> None:
     _say("released: retry its event with `dealflow inbox retry`, or wait for the next event of the deal")
 
 
-@inbox_app.command(name="retry")
-def inbox_retry(event_id: int) -> None:
-    """Let a dead, parked or held event be handled again now, as it came."""
-    from flows.ledger import inbox
-    from flows.services import utc_now
-
-    async def again(tx: Any) -> bool:
-        return await inbox.retry(tx, event_id, now=utc_now())
-
-    if not _write_ledger(again):
-        raise Refused(f"event {event_id} is not dead, parked or held: there is nothing to retry")
-    _say(f"event {event_id} is due again")
-
-
 @proposal_app.command(name="render")
 def proposal_render(
     deal: str | None = None, *, sample: bool = False, out: Path = Path("proposal.pdf")
@@ -524,22 +404,3 @@ def proposal_render(
     document = sample_proposal(settings) if sample else _run(proposal_of_deal(settings, deal or ""))
     out.write_bytes(document.pdf)
     _say(f"{out}: {document.page_count} page(s), sha256 {document.sha256[:12]}")
-
-
-def _read_ledger(read: Any) -> Any:
-    return _run(_in_ledger(read, write=False))
-
-
-def _write_ledger(write: Any) -> Any:
-    return _run(_in_ledger(write, write=True))
-
-
-async def _in_ledger(work: Any, *, write: bool) -> Any:
-    from flows.ledger.database import open_ledger
-
-    ledger = await open_ledger(_settings().database)
-    try:
-        async with ledger.write() if write else ledger.read() as tx:
-            return await work(tx)
-    finally:
-        await ledger.close()

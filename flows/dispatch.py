@@ -27,6 +27,7 @@ TABLE: Final[dict[str, str]] = {
     "contract.due": "send_contract",
     "signature.event": "advance_on_signature",
     "signature.check": "advance_on_signature",
+    "deal.stuck": "follow_up",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 

@@ -1,14 +1,15 @@
-"""Outward writes on a deal that several flows share: file a PDF, write a note, move the stage. Each happens once.
+"""Outward writes on a deal that several flows share: file a PDF, write a note or a task, move the stage. Each once.
 
-Every write looks first when an earlier try ended in doubt: files by deterministic name, notes by a marker in
-their body, stages by reading the deal.
+Every write looks first when an earlier try ended in doubt: files by deterministic name, notes and tasks by a marker
+in their body, stages by reading the deal.
 """
 
 import hashlib
 import html
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from connectors.hubspot.association_types import type_id
 from connectors.hubspot.records import NewLink, Record
 from flows.ledger import papers
 from flows.ledger.effects import Result, Writer, perform
@@ -18,13 +19,12 @@ from flows.retries import reading, repeating, writing
 from flows.services import Services
 
 FOLDER = "/dealflow"
-_NOTE_TO = {"deals": 214, "contacts": 202, "companies": 190}
-_DEAL_TO_NOTE = "notes"
+_TASK_DUE = timedelta(days=1)
 
 
 def writer_for(s: Services, event: Event) -> Writer:
     """Outward writes for this event, by this process."""
-    return Writer(s.ledger, s.owner, event.id, s.clock, s.new_token)
+    return Writer(s.ledger, s.owner, event.id, s.clock, s.new_token, s.planned)
 
 
 async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:
@@ -68,9 +68,7 @@ async def write_note(
 ) -> str:
     """Put one note on the deal for this cause; returns its id. `text` is plain and is escaped here."""
     key = note_key(deal_id, cause)
-    marker = "dealflow " + hashlib.sha256(key.encode()).hexdigest()[:20]
-    paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines() if line.strip())
-    body = f"{paragraphs}<p><small>{marker}</small></p>"
+    marker, body = _marked(key, text)
 
     async def create(_token: str) -> Result:
         note = await writing(
@@ -78,21 +76,14 @@ async def write_note(
                 body,
                 timestamp_ms=int(s.clock().timestamp() * 1000),
                 attachment_ids=attachment_ids,
-                associations=[NewLink(deal_id, _NOTE_TO["deals"])],
+                associations=[NewLink(deal_id, type_id("notes", "deals"))],
             )
         )
         return {"note_id": note.id}
 
     async def look(_token: str) -> Result | None:
-        links = await reading(lambda: s.hubspot.associated("deals", _DEAL_TO_NOTE, [deal_id]))
-        ids = [link.to_id for link in links.get(deal_id, ())]
-        if not ids:
-            return None
-        notes = await reading(lambda: s.hubspot.read_batch("notes", ids, properties=("hs_note_body",)))
-        for note in notes.records.values():
-            if marker in (note.properties.get("hs_note_body") or ""):
-                return {"note_id": note.id}
-        return None
+        found = await _find_marked(s, deal_id, "notes", "hs_note_body", marker)
+        return {"note_id": found} if found else None
 
     result = await perform(writer, key=key, kind="write_note", deal_id=deal_id, attempt=create, look=look)
     return str(result["note_id"])
@@ -101,6 +92,55 @@ async def write_note(
 def note_key(deal_id: str, cause: str) -> str:
     """The natural key of the note for this cause."""
     return f"note:{deal_id}:{cause}"
+
+
+async def write_task(
+    s: Services, writer: Writer, *, deal_id: str, cause: str, subject: str, text: str, owner_id: str | None
+) -> str:
+    """Put one open task on the deal for this cause, due in a day; returns its id. `text` is plain and escaped here."""
+    key = f"task:{deal_id}:{cause}"
+    marker, body = _marked(key, text)
+
+    async def create(_token: str) -> Result:
+        task = await writing(
+            lambda: s.hubspot.create_task(
+                subject,
+                due_ms=int((s.clock() + _TASK_DUE).timestamp() * 1000),
+                body=body,
+                owner_id=owner_id,
+                priority="HIGH",
+                associations=[NewLink(deal_id, type_id("tasks", "deals"))],
+            )
+        )
+        return {"task_id": task.id}
+
+    async def look(_token: str) -> Result | None:
+        found = await _find_marked(s, deal_id, "tasks", "hs_task_body", marker)
+        return {"task_id": found} if found else None
+
+    result = await perform(writer, key=key, kind="write_task", deal_id=deal_id, attempt=create, look=look)
+    return str(result["task_id"])
+
+
+def _marked(key: str, text: str) -> tuple[str, str]:
+    """A marker for what is written under this key, and the text as HTML that ends with it."""
+    marker = "dealflow " + hashlib.sha256(key.encode()).hexdigest()[:20]
+    paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines() if line.strip())
+    return marker, f"{paragraphs}<p><small>{marker}</small></p>"
+
+
+async def _find_marked(
+    s: Services, deal_id: str, object_type: str, body_property: str, marker: str
+) -> str | None:
+    """The deal's note or task whose body carries the marker."""
+    links = await reading(lambda: s.hubspot.associated("deals", object_type, [deal_id]))
+    ids = [link.to_id for link in links.get(deal_id, ())]
+    if not ids:
+        return None
+    found = await reading(lambda: s.hubspot.read_batch(object_type, ids, properties=(body_property,)))
+    return next(
+        (r.id for r in found.records.values() if marker in (r.properties.get(body_property) or "")), None
+    )
 
 
 def deal_key(deal_id: str, cause: str) -> str:

@@ -50,7 +50,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     if file is None:
         return ignored("HubSpot has no such deal any more")
     stage = s.process.stage_for("generate_proposal")
-    on_demand = event.source == "operator"
+    on_demand = "operator" in (event.source, event.content.get("by"))
     if not on_demand and (stage is None or file.stage != stage.key):
         return ignored("superseded: the deal has left the stage")
     try:

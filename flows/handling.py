@@ -12,12 +12,15 @@ from typing import Any
 from connectors.errors import AuthError, ConnectorError, RejectedError, TransientError
 from flows.ledger import inbox
 from flows.ledger.effects import QuarantinedError, StillUnknownError
-from flows.ledger.inbox import Event, LeaseLostError
+from flows.ledger.inbox import Event, LeaseLostError, NewEvent
 from flows.retries import ODD_TRIES, park_delay_s
 from flows.rules.outcome import Outcome
 from flows.services import Services, SetupError
 
 log = logging.getLogger(__name__)
+
+STUCK = "deal.stuck"
+"""An event of a deal was given up: `follow_up` tells the deal's owner."""
 
 Prepare = Callable[[Sequence[Event], Services], Awaitable[Any]]
 """Reads in bulk what the events need; raises only what concerns them all."""
@@ -76,7 +79,7 @@ async def prepare_all(
     try:
         shared = await prepare(events, s)
     except Exception as problem:
-        if len(events) == 1 or _verdict(events[0], problem, s)[0] == "parked":
+        if len(events) == 1 or verdict(events[0], problem, s)[0] == "parked":
             return {}, [await fail(e, problem, s) for e in events]
     else:
         return {e.id: shared for e in events}, []
@@ -104,12 +107,12 @@ async def finish(event: Event, handle: Handle, prepared: Any, s: Services) -> En
 
 
 async def fail(event: Event, problem: Exception, s: Services) -> Ended:
-    """Put a failed event back, or bury it when trying again cannot help."""
+    """Put a failed event back, or bury it when trying again cannot help: its deal's owner is then told."""
     if isinstance(problem, LeaseLostError):
         return Ended(event, "lost", str(problem))
     now = s.clock()
-    state, wait_s = _verdict(event, problem, s)
-    reason = _reason(problem)
+    state, wait_s = verdict(event, problem, s)
+    reason = reason_of(problem)
     due_at = now + timedelta(seconds=wait_s) if state == "parked" else None
     if isinstance(problem, StillUnknownError):
         due_at = problem.look_at
@@ -118,6 +121,8 @@ async def fail(event: Event, problem: Exception, s: Services) -> Ended:
             await inbox.settle(
                 tx, event.id, owner=s.owner, state=state, now=now, reason=reason, due_at=due_at
             )
+            if state == "dead":
+                await inbox.record(tx, _stuck(event, event.deal_id, reason), now=now)
     except LeaseLostError as lost:
         return Ended(event, "lost", str(lost))
     log.warning(
@@ -149,6 +154,9 @@ async def _settle(event: Event, outcome: Outcome, s: Services) -> None:
             due_at=due_at,
             deal_id=outcome.deal_id,
         )
+        if outcome.state == "dead":
+            stuck = _stuck(event, outcome.deal_id or event.deal_id, "; ".join(outcome.reasons))
+            await inbox.record(tx, stuck, now=now)
     log.info(
         "event handled event_id=%s kind=%s deal_id=%s outcome=%s",
         event.id,
@@ -158,14 +166,22 @@ async def _settle(event: Event, outcome: Outcome, s: Services) -> None:
     )
 
 
+def _stuck(event: Event, deal_id: str | None, reason: str) -> list[NewEvent]:
+    """What asks for a task for the deal's owner, recorded in the transaction that buries the event."""
+    if deal_id is None or event.kind == STUCK:
+        return []
+    about = {"event_id": event.id, "kind": event.kind, "reason": reason}
+    return [NewEvent("dealflow", f"stuck:{event.id}", STUCK, f"deal:{deal_id}", about, deal_id=deal_id)]
+
+
 _UNDERSTOOD = (ConnectorError, StillUnknownError, QuarantinedError, SetupError, UnsettledError)
 
 
-def _verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]:
-    """parked with the seconds to wait, or dead."""
+def verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]:
+    """What a try that raised this comes to: parked with the seconds to wait, or dead."""
     first_s, max_s = s.settings.worker_park_first_s, s.settings.worker_park_max_s
     hint_s = problem.retry_after_s if isinstance(problem, ConnectorError) else None
-    delay_s = park_delay_s(event.attempts, first_s=first_s, max_s=max_s, hint_s=hint_s, dice=s.dice)
+    delay_s = park_delay_s(event.failures + 1, first_s=first_s, max_s=max_s, hint_s=hint_s, dice=s.dice)
     if isinstance(problem, (TransientError, StillUnknownError)):
         return "parked", delay_s
     if isinstance(problem, ConnectorError) and problem.applied == "maybe":
@@ -174,11 +190,11 @@ def _verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]
         return "parked", max(delay_s, min(60.0, max_s))
     if isinstance(problem, (RejectedError, QuarantinedError)):
         return "dead", 0.0
-    # Every so many tries: a person may have put it back since.
-    return ("dead", 0.0) if event.attempts % ODD_TRIES == 0 else ("parked", delay_s)
+    # Every so many: what failed before may have been a vendor's long absence.
+    return ("dead", 0.0) if (event.failures + 1) % ODD_TRIES == 0 else ("parked", delay_s)
 
 
-def _reason(problem: Exception) -> str:
+def reason_of(problem: Exception) -> str:
     """What happened, for people. Texts of unknown errors stay out: they may hold personal data."""
     if isinstance(problem, _UNDERSTOOD):
         return str(problem)

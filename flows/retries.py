@@ -18,7 +18,7 @@ _TRIES = 4
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 ODD_TRIES = 8
-"""How often an event may fail in a way nobody understands before it is dead-lettered."""
+"""How often in a row an event may fail in a way nobody understands before it is dead-lettered."""
 
 
 async def reading(call: Callable[[], Awaitable[T]]) -> T:
@@ -60,14 +60,17 @@ def _wait_s(state: tenacity.RetryCallState) -> float:
 
 
 def park_delay_s(
-    attempts: int,
+    failures: int,
     *,
     first_s: float,
     max_s: float,
     hint_s: float | None = None,
     dice: random.Random | None = None,
 ) -> float:
-    """Seconds until a parked event is tried again: exponential with full jitter, never under the vendor's hint."""
-    ceiling_s = min(max_s, first_s * 2.0 ** min(attempts - 1, 20))
+    """Seconds until an event that failed so often in a row (1: for the first time) is tried again.
+
+    Exponential with full jitter, never under the vendor's hint.
+    """
+    ceiling_s = min(max_s, first_s * 2.0 ** min(failures - 1, 20))
     wait_s = (dice or random).uniform(ceiling_s / 2, ceiling_s)
     return max(wait_s, hint_s or 0.0)

@@ -22,13 +22,15 @@ from prefect.states import Completed, Failed
 
 from flows import services
 from flows.handling import Ended, Handle, Prepare, finish, prepare_all, take
-from flows.ledger import inbox
+from flows.ledger import inbox, mirror
 from flows.ledger.inbox import Event, NewEvent
 from flows.services import Services
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
+DEAD_LETTERS = "dead-letters"
+_DEAD_SHOWN = 50
 
 
 class ParkedError(Exception):
@@ -141,7 +143,53 @@ async def _show(s: Services, ended: Sequence[Ended]) -> None:
             )
         except Exception:
             log.warning("artifact not written deal_id=%s", deal_id, exc_info=True)
+    await _show_dead_letters(s)
     await _name_after_deal(ended)
+
+
+async def _show_dead_letters(s: Services) -> None:
+    """The list of what was given up, as an artifact, whenever it has changed; also that there is none any more."""
+    async with s.ledger.turn(DEAD_LETTERS):
+        async with s.ledger.read() as tx:
+            dead = await inbox.listing(tx, states=("dead",), limit=_DEAD_SHOWN)
+            in_all = (await inbox.tally(tx)).get("dead", 0) if dead else 0
+            shown = await mirror.cursor(tx, DEAD_LETTERS)
+        now_dead = f"{in_all}: " + " ".join(f"{e.id}.{e.attempts}" for e in dead) if dead else ""
+        if now_dead == (shown or ""):
+            return
+        try:
+            await acreate_markdown_artifact(
+                markdown=dead_letters(s, dead, in_all),
+                key=DEAD_LETTERS,
+                description=f"{in_all} event(s) given up" if dead else "None: nothing is given up",
+            )
+        except Exception:
+            log.warning("dead letters not shown", exc_info=True)
+            return
+        async with s.ledger.write() as tx:
+            await mirror.move_cursor(tx, DEAD_LETTERS, now_dead, now=s.clock())
+
+
+def dead_letters(s: Services, dead: Sequence[Event], in_all: int) -> str:
+    """The events that were given up, newest first, as Markdown: why, and what a person can do."""
+    if not dead:
+        return "### Dead letters: none\n\nNo event is given up."
+    lines = [
+        f"### Dead letters: {in_all}",
+        "",
+        "| Event | Kind | Deal | Since (UTC) | Tries | Why | What to do |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for e in dead:
+        deal = f"[{e.deal_id}]({s.deal_url(e.deal_id)})" if e.deal_id else ""
+        since = f"{e.finished_at:%Y-%m-%d %H:%M}" if e.finished_at else ""
+        verbs = ("show",) if e.kind == "unreadable" else ("show", "replay", "retry")
+        todo = " · ".join(f"`dealflow inbox {verb} {e.id}`" for verb in verbs)
+        why = _cell(e.reason or "")
+        lines.append(f"| {e.id} | {e.kind} | {deal} | {since} | {e.attempts} | {why} | {todo} |")
+    if in_all > len(dead):
+        lines += ["", f"and {in_all - len(dead)} older: `dealflow inbox list --state dead`"]
+    return "\n".join(lines)
 
 
 async def _name_after_deal(ended: Sequence[Ended]) -> None:

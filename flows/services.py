@@ -24,6 +24,7 @@ from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
 from flows.documents import Template, load_template
 from flows.ledger import mirror
 from flows.ledger.database import Ledger, open_ledger
+from flows.ledger.effects import Planned
 from flows.retries import reading
 from flows.rules.sales_process import SalesProcess, parse_process
 
@@ -68,6 +69,7 @@ class Services:
     http: list[httpx.AsyncClient] = field(default_factory=list)
     new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
     dice: random.Random = field(default_factory=random.Random)
+    planned: list[Planned] | None = None  # a dry run: outward writes are noted here instead of made
     _portal: Portal | None = None
 
     async def portal(self, *, fresh: bool = False) -> Portal:

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,6 +64,22 @@ _ANSWER_S = 15.0
 """Seconds in which Prefect answers or counts as away. Its client alone would wait five times a minute for a server
 that takes connections and says nothing (PREFECT_API_REQUEST_TIMEOUT 60, PREFECT_CLIENT_MAX_RETRIES 5)."""
 _AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
+
+
+class PrefectAwayError(Exception):
+    """A call to the Prefect server failed; the cause says how. Whatever else breaks a claim is the ledger's trouble."""
+
+
+@contextlib.asynccontextmanager
+async def _asking_prefect() -> AsyncIterator[None]:
+    """By type alone an OSError tells nothing: a database that is away raises the same. Only what was asked does."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            yield
+    except ObjectNotFound:
+        raise
+    except Exception as problem:
+        raise PrefectAwayError from problem
 
 
 class Worker:
@@ -153,10 +169,11 @@ class Worker:
     async def _back_off(self) -> None:
         """Say what is wrong and wait, longer each time until something works again."""
         problem, self._trouble = self._trouble, None
-        self._prefect_ok = not isinstance(problem, _AWAY)
+        self._prefect_ok = not isinstance(problem, PrefectAwayError)
         who = "ledger" if self._prefect_ok else "Prefect server"
-        self._note = f"{who} away: {type(problem).__name__}"
-        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, type(problem).__name__)
+        what = type(problem if self._prefect_ok or problem is None else problem.__cause__).__name__
+        self._note = f"{who} away: {what}"
+        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, what)
         await self._pause(self._away_s)
         self._away_s = min(_AWAY_MAX_S, self._away_s * 2)
 
@@ -205,7 +222,7 @@ class Worker:
                 await self._run_part(module, part)
             self._all_well()
         except Exception as problem:
-            log.warning("events stay in the inbox: %s", type(problem).__name__)
+            log.warning("events stay in the inbox: %s", type(problem.__cause__ or problem).__name__)
             self._trouble, self._deployments_at = problem, float("-inf")
         finally:
             ids = [e.id for e in events]
@@ -239,7 +256,7 @@ class Worker:
         else:
             about, tag = f"{len(events)} events from {ids[0]}", "batch"
         name, tags = f"{kebab} {about}", ["dealflow", kebab, tag]
-        async with asyncio.timeout(_ANSWER_S):
+        async with _asking_prefect():
             run = await start_run(
                 self._client,
                 self._deployments[module].id,
@@ -270,7 +287,7 @@ class Worker:
         for module in FLOWS:
             name = deployment_name(module)
             try:
-                async with asyncio.timeout(_ANSWER_S):
+                async with _asking_prefect():
                     found[module] = await self._client.read_deployment_by_name(name)
             except ObjectNotFound:
                 raise SetupError(f"Prefect has no deployment {name}: run `dealflow setup`") from None

@@ -35,6 +35,7 @@ def test_stored_names_are_pinned() -> None:
         "contract.due": "send_contract",
         "signature.event": "advance_on_signature",
         "signature.check": "advance_on_signature",
+        "deal.stuck": "follow_up",
     }
 
 

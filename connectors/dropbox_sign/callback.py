@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,18 +58,29 @@ def verify_and_parse(json_text: str, api_keys: Sequence[str], content_sha256: st
         raise ValueError("refusing to verify without an API key")
     proven = None if content_sha256 is None else _body_proven(json_text, keys, content_sha256)
     try:
+        found = parse(json_text)
+    except MalformedEventError as problem:
+        if proven:
+            raise
+        raise ForgedEventError(_VENDOR, problem.reason) from None
+    signed = (found.event_time + found.event_type).encode("utf-8", "surrogatepass")
+    if not _fits_any(keys, signed, found.event_hash):
+        raise ForgedEventError(_VENDOR, "the event hash does not fit")
+    return replace(found, body_proven=proven)
+
+
+def parse(json_text: str) -> Callback:
+    """Read a callback without proving it: only for one that was proven when it came in. Raises MalformedEventError."""
+    try:
         data = json.loads(json_text)
     except (ValueError, RecursionError):
-        raise _unreadable("the json field is not JSON", proven) from None
+        raise MalformedEventError(_VENDOR, "the json field is not JSON") from None
     event = mapping(mapping(data).get("event"))
     event_type, event_time = _word(event.get("event_type")), _word(event.get("event_time"))
     given = _word(event.get("event_hash"))
     if event_type is None or event_time is None or given is None:
-        raise _unreadable("no event type, time or hash", proven)
-    signed = (event_time + event_type).encode("utf-8", "surrogatepass")
-    if not _fits_any(keys, signed, given):
-        raise ForgedEventError(_VENDOR, "the event hash does not fit")
-    return _callback(mapping(data), event_type, event_time, given, proven)
+        raise MalformedEventError(_VENDOR, "no event type, time or hash")
+    return _callback(mapping(data), event_type, event_time, given)
 
 
 def event_key(callback: Callback) -> str:
@@ -78,9 +89,7 @@ def event_key(callback: Callback) -> str:
     return "|".join((part or "-").encode("ascii", "backslashreplace").decode() for part in parts)
 
 
-def _callback(
-    data: Mapping[str, Any], event_type: str, event_time: str, given: str, proven: bool | None
-) -> Callback:
+def _callback(data: Mapping[str, Any], event_type: str, event_time: str, given: str) -> Callback:
     about = mapping(mapping(data.get("event")).get("event_metadata"))
     request = mapping(data.get("signature_request"))
     return Callback(
@@ -94,7 +103,7 @@ def _callback(
         reported_for_app_id=_word(about.get("reported_for_app_id")),
         reported_for_account_id=_word(about.get("reported_for_account_id")),
         event_message=text(about.get("event_message")),
-        body_proven=proven,
+        body_proven=None,
         raw=data,
     )
 
@@ -103,12 +112,6 @@ def _word(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     return str(value) or None
-
-
-def _unreadable(reason: str, proven: bool | None) -> ForgedEventError | MalformedEventError:
-    if proven:
-        return MalformedEventError(_VENDOR, reason)
-    return ForgedEventError(_VENDOR, reason)
 
 
 def _fits_any(keys: Sequence[str], signed: bytes, given: str) -> bool:

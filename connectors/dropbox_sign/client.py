@@ -72,6 +72,13 @@ class DropboxSignClient:
         other._lane = lane
         return other
 
+    def read_only(self) -> DropboxSignClient:
+        """The same client (same connections, limits and list lock) that only reads: a write raises WouldWriteError."""
+        other = DropboxSignClient.__new__(DropboxSignClient)
+        other.__dict__.update(self.__dict__)
+        other._exchange = self._exchange.read_only(lambda _path: "signature requests")
+        return other
+
     async def aclose(self) -> None:
         """Close the connections this client opened itself."""
         await self._exchange.close()

@@ -106,6 +106,12 @@ class HubSpotClient(ObjectCalls, BatchCalls, AssociationCalls, FileCalls, Settin
         Calls.__init__(other, self._exchange, self._versions, lane)
         return other
 
+    def read_only(self) -> HubSpotClient:
+        """The same client (same connections and limits) that only reads: its first write raises WouldWriteError."""
+        other = HubSpotClient.__new__(HubSpotClient)
+        Calls.__init__(other, self._exchange.read_only(_about), self._versions, self._lane)
+        return other
+
     async def aclose(self) -> None:
         """Close the connections this client opened itself."""
         await self._exchange.close()
@@ -115,3 +121,11 @@ class HubSpotClient(ObjectCalls, BatchCalls, AssociationCalls, FileCalls, Settin
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def _about(path: str) -> str:
+    """The object types in a path such as `/crm/objects/2026-03/deals/batch/upsert`."""
+    family, kind, *rest = path.strip("/").split("/")
+    if family == "files":
+        return "files"
+    return " to ".join(rest[1:3]) if kind == "associations" else rest[1]

@@ -10,6 +10,9 @@ from flows.ledger.effects import Effect
 from flows.ledger.inbox import Event
 from flows.rules.sales_process import SalesProcess, Stage
 
+LONG_PARKED = 5
+"""An event that failed so often in a row stands with those that need a person: minutes have gone by, at least."""
+
 
 @dataclass(frozen=True)
 class DealLine:
@@ -35,6 +38,7 @@ class Overview:
 
     columns: tuple[Column, ...]
     contracts: tuple[Contract, ...]
+    stuck: tuple[Event, ...]
     waiting: tuple[Event, ...]
     recent: tuple[Event, ...]
     doubtful: tuple[Effect, ...]
@@ -61,9 +65,15 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
                 for stage in process.stages
             ),
             contracts=tuple(await contracts.recent(tx, limit=20)),
-            waiting=tuple(
-                await inbox.listing(tx, states=("due", "claimed", "parked", "held", "dead"), limit=30)
+            stuck=(
+                *await inbox.listing(tx, states=("dead",), limit=30),
+                *await inbox.listing(tx, states=("parked",), min_failures=LONG_PARKED, limit=30),
             ),
+            waiting=tuple(
+                e
+                for e in await inbox.listing(tx, states=inbox.OPEN, limit=60)
+                if e.state != "parked" or e.failures < LONG_PARKED
+            )[:30],
             recent=tuple(await inbox.listing(tx, states=("done",), limit=20)),
             doubtful=tuple(await effects.listing(tx, states=("unknown", "quarantined"), limit=20)),
             inbox_states=await inbox.tally(tx),

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectors.errors import ConnectorError, RejectedError
+from connectors.errors import ConnectorError, RejectedError, WouldWriteError
 from flows.ledger import inbox
 from flows.ledger.database import Ledger, upsert
 from flows.ledger.tables import effects
@@ -88,14 +88,35 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """An outward write that a dry run came to. `how`: done already, found at the vendor, would be done."""
+
+    key: str
+    kind: str
+    how: str
+
+
+class _New(dict[str, Any]):
+    """What a dry run has of a write that was never made: every id in it reads "(new)"."""
+
+    def __missing__(self, name: str) -> str:
+        return "(new)"
+
+
+@dataclass(frozen=True)
 class Writer:
-    """Who writes, for which event, and by which clock: an outward write needs the event's lease."""
+    """Who writes, for which event, and by which clock: an outward write needs the event's lease.
+
+    `planned`: a dry run (on a ledger that is thrown away). Vendors are looked at as ever, but nothing is attempted:
+    what would be is noted there.
+    """
 
     ledger: Ledger
     owner: str
     event_id: int
     clock: Callable[[], datetime]
     new_token: Callable[[], str] = lambda: secrets.token_hex(16)
+    planned: list[Planned] | None = None
 
 
 async def perform(
@@ -119,21 +140,43 @@ async def perform(
         effect, fresh = await _intend(writer, key=key, kind=kind, deal_id=deal_id, token=token)
         if not fresh:
             if effect.state == "done":
-                return effect.result or {}
+                return _known(writer, effect, "done already", effect.result or {})
             if effect.state == "quarantined":
                 raise QuarantinedError(key)
             await _assert_nobody_is_at_it(writer, effect)
             resend = False
             if effect.may_exist:
-                found = await look(effect.token)
+                found = await _look(writer, look, effect.token)
                 if found is not None:
                     await _settle(writer, effect, "done", result=found, reason="found at the vendor")
-                    return found
+                    return _known(writer, effect, "found at the vendor", found)
                 if effect.state in ("intended", "unknown"):
                     await _after_empty_look(writer, effect, plan)
                     resend = True
             effect = await _intend_again(writer, effect, resend=resend)
+        if writer.planned is not None:
+            await _settle(writer, effect, "done", result={}, reason="a dry run")
+            return _known(writer, effect, "would be done", {})
         return await _try(writer, effect, attempt)
+
+
+def _known(writer: Writer, effect: Effect, how: str, result: Result) -> Result:
+    """The result of a write that need not be made (any more); a dry run notes what it came to, once a key."""
+    if writer.planned is None:
+        return result
+    if effect.key not in {p.key for p in writer.planned}:
+        writer.planned.append(Planned(effect.key, effect.kind, how))
+    return _New(result)
+
+
+async def _look(writer: Writer, look: Look, token: str) -> Result | None:
+    """Look. Where looking means doing it again without harm (a file by its name), a dry run sees nothing."""
+    try:
+        return await look(token)
+    except WouldWriteError:
+        if writer.planned is None:
+            raise
+        return None
 
 
 async def _intend(
@@ -309,6 +352,12 @@ async def states(tx: AsyncConnection, keys: Sequence[str]) -> dict[str, str]:
         query = sa.select(effects.c.key, effects.c.state).where(effects.c.key.in_(keys[at : at + 500]))
         found |= {row.key: row.state for row in await tx.execute(query)}
     return found
+
+
+async def of_event(tx: AsyncConnection, event_id: int) -> list[Effect]:
+    """What was written (or tried last) for this event, in the order of its first tries."""
+    query = sa.select(effects).where(effects.c.event_id == event_id).order_by(effects.c.id)
+    return [_effect(row) for row in await tx.execute(query)]
 
 
 async def listing(

@@ -3,6 +3,9 @@
 States: due -> claimed -> done | ignored | dead, or back to parked (a failure, tried again) or held (a
 business "no", looked at again when the deal changes). A parked row keeps its place: later rows of its lane
 wait behind it. A held row lets them pass, for one of them may bring what it waits for.
+
+`attempts` counts claims (with the id it names a row's runs in Prefect); `failures` the last tries in a row that
+ended parked.
 """
 
 import hashlib
@@ -38,6 +41,7 @@ class NewEvent:
     content: Mapping[str, Any]
     deal_id: str | None = None
     occurred_at: datetime | None = None
+    came_at: datetime | None = None  # a replay: when it first came in, by which it is judged; else now
     hint: bool = False  # says "read this deal again": one that still waits says it for all that follow
     ended: tuple[str, str] | None = None  # (dead or ignored, reason): stored, but not to be handled
 
@@ -65,6 +69,7 @@ class Event:
     outcome: Mapping[str, Any] | None = None
     finished_at: datetime | None = None
     delivery_id: int | None = None
+    failures: int = 0
 
 
 @dataclass
@@ -105,14 +110,14 @@ async def record(
             ended = ("ignored", "an earlier hint about this deal still waits: it covers this one")
         statement = upsert(tx, inbox).values(
             source=event.source,
-            event_key=_fit(event.key, 255),
+            event_key=stored_key(event.key),
             kind=event.kind,
             lane=_fit(event.lane, 128),
             deal_id=event.deal_id,
             delivery_id=delivery_id,
             content=dict(event.content),
             occurred_at=event.occurred_at,
-            received_at=now,
+            received_at=event.came_at or now,
             due_at=now,
             state=ended[0] if ended else "due",
             reason=ended[1] if ended else None,
@@ -142,6 +147,11 @@ async def _waiting_hints(tx: AsyncConnection, events: Sequence[NewEvent]) -> set
         .distinct()
     )
     return {(kind, deal_id) for kind, deal_id in await tx.execute(query)}
+
+
+def stored_key(key: str) -> str:
+    """How an event's key stands in its row."""
+    return _fit(key, 255)
 
 
 def _fit(text: str, longest: int) -> str:
@@ -301,6 +311,8 @@ async def settle(
         "lease_until": None,
         "finished_at": now if state in ("done", "ignored", "dead") else None,
     }
+    if state != "dead":  # a dead row goes on saying how often it had failed
+        values["failures"] = inbox.c.failures + 1 if state == "parked" else 0
     if outcome is not None:
         values["outcome"] = dict(outcome)
     if due_at is not None and state == "held":
@@ -338,7 +350,7 @@ async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) 
 async def retry(tx: AsyncConnection, event_id: int, *, now: datetime) -> bool:
     """A person wants a dead, parked or held row handled again now. False for any other.
 
-    Tries go on counting: together with the id they name the row's runs in Prefect.
+    Failures are forgotten. Tries go on counting: together with the id they name the row's runs in Prefect.
     """
     result = await tx.execute(
         sa.update(inbox)
@@ -347,7 +359,7 @@ async def retry(tx: AsyncConnection, event_id: int, *, now: datetime) -> bool:
             inbox.c.state.in_(("dead", "parked", "held")),
             inbox.c.kind != "unreadable",
         )
-        .values(state="due", due_at=now, reason=None, finished_at=None)
+        .values(state="due", due_at=now, reason=None, finished_at=None, failures=0)
     )
     return result.rowcount == 1
 
@@ -382,10 +394,17 @@ async def next_due(tx: AsyncConnection, *, not_kinds: Sequence[str] = ()) -> dat
 
 
 async def listing(
-    tx: AsyncConnection, *, states: Sequence[str] = (), deal_id: str | None = None, limit: int = 50
+    tx: AsyncConnection,
+    *,
+    states: Sequence[str] = (),
+    deal_id: str | None = None,
+    limit: int = 50,
+    min_failures: int = 0,
 ) -> list[Event]:
     """Rows for people to look at, newest first."""
     query = sa.select(inbox).order_by(inbox.c.id.desc()).limit(limit)
+    if min_failures:
+        query = query.where(inbox.c.failures >= min_failures)
     if states:
         query = query.where(inbox.c.state.in_(list(states)))
     if deal_id:
@@ -432,4 +451,5 @@ def _event(row: sa.Row[Any]) -> Event:
         outcome=row.outcome,
         finished_at=row.finished_at,
         delivery_id=row.delivery_id,
+        failures=row.failures,
     )

@@ -78,6 +78,7 @@ inbox = sa.Table(
     _column("outcome", sa.JSON, nullable=True),
     _column("finished_at", UtcTime, nullable=True),
     _column("nudged_at", UtcTime, nullable=True),  # its deal changed since it was claimed
+    _column("failures", sa.Integer, server_default="0"),  # consecutive tries that ended parked
     sa.UniqueConstraint("source", "event_key"),
     sa.Index(None, "state", "due_at"),
     sa.Index(None, "lane", "id"),

@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import threading
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -262,6 +263,42 @@ async def test_the_ops_page_shows_all_and_runs_nothing(gate: Any) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["cache-control"] == "no-store"
     assert "ada@buyer.example" not in page and "t" * 32 not in page
+
+
+async def test_what_needs_a_person_stands_first(gate: Any) -> None:
+    """Dead letters and rows that failed again and again, with reason, next try and the command; others below."""
+    await _furnish(gate)
+    now = utc_now()
+    ledger = await _own(gate)
+    async with ledger.write() as tx:
+        news = [
+            NewEvent("test", "long", "proposal.due", "lane long", {}, deal_id="4123"),
+            NewEvent("test", "u", "unreadable", "u", {}, ended=("dead", "the body is not JSON")),
+        ]
+        long_id, unreadable_id = (await inbox.record(tx, news, now=now)).new
+        for _ in range(5):
+            await inbox.claim(tx, owner="w", now=now, lease_s=60, limit=1, only_ids=[long_id])
+            soon = now + timedelta(minutes=30, seconds=30)
+            await inbox.settle(
+                tx, long_id, owner="w", state="parked", now=now, due_at=soon, reason="hubspot read: <away>"
+            )
+    await ledger.close()
+
+    page = (await gate.get("/", auth=OPS)).text
+
+    alarm, rest = page.split("<h2>Pipeline</h2>")
+    assert "<h2>Needs a person</h2>" in alarm
+    assert "an entry that is no event" in alarm and "an entry that is no event" not in rest
+    assert "hubspot read: &lt;away&gt;" in alarm and "in 30 min" in alarm and "hubspot read" not in rest
+    assert f"dealflow inbox retry {long_id}" in alarm and f"dealflow inbox replay {long_id}" not in alarm
+    assert "dealflow inbox replay 2" in alarm and "dealflow inbox retry 2" in alarm
+    assert f"inbox show {unreadable_id}" in alarm and f"inbox retry {unreadable_id}" not in alarm
+    assert "try again later" in rest and "labelled as signer" in rest and "try again later" not in alarm
+
+
+async def test_no_alarm_without_a_cause(gate: Any) -> None:
+    """Nothing dead, nothing long parked: the page begins with the pipeline."""
+    assert "Needs a person" not in (await gate.get("/", auth=OPS)).text
 
 
 async def test_neither_secrets_nor_people_reach_the_log(gate: Any, caplog: Any) -> None:

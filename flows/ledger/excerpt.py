@@ -1,0 +1,91 @@
+"""A throw-away ledger that holds what one event needs: copied from the real one, which is only read and never locked.
+
+A dry run writes into it as into any ledger; afterwards it is gone.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.ledger import inbox as inbox_rows
+from flows.ledger.database import Ledger, open_ledger
+from flows.ledger.inbox import Event, NewEvent
+from flows.ledger.tables import (
+    associations,
+    contracts,
+    cursors,
+    effects,
+    inbox,
+    papers,
+    records,
+    stage_history,
+)
+
+_LEASE = timedelta(days=1)
+
+
+@asynccontextmanager
+async def excerpt(
+    ledger: Ledger, event: NewEvent, *, like: Event, deal_ids: Sequence[str], owner: str, now: datetime
+) -> AsyncIterator[tuple[Ledger, Event]]:
+    """A temporary SQLite ledger with these deals' rows, and in it the event as a new row under the owner's lease.
+
+    `like`: the row that the event is a copy of; its own effects and those of its deals come along.
+    """
+    async with ledger.read() as tx:
+        copied = await _rows(tx, like, list(deal_ids))
+        next_id = int((await tx.execute(sa.select(sa.func.max(inbox.c.id)))).scalar_one()) + 1
+    with tempfile.TemporaryDirectory(prefix="dealflow-") as folder:  # for its owner alone, as a ledger is
+        copy = await open_ledger(f"sqlite+aiosqlite:///{Path(folder) / 'excerpt.db'}")
+        try:
+            async with copy.write() as tx:
+                for table, rows in copied:
+                    if rows:
+                        await tx.execute(sa.insert(table), rows)
+                (new_id,) = (await inbox_rows.record(tx, [event], now=now)).new
+                claimed = {"state": "claimed", "lease_owner": owner, "lease_until": now + _LEASE}
+                # Under the id that a live row would get: some effects are keyed by it.
+                await tx.execute(
+                    sa.update(inbox).where(inbox.c.id == new_id).values(id=next_id, attempts=1, **claimed)
+                )
+                (row,) = await inbox_rows.load(tx, [next_id])
+            yield copy, row
+        finally:
+            await copy.close()
+
+
+async def _rows(
+    tx: AsyncConnection, like: Event, deal_ids: list[str]
+) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
+    """What to copy, table by table. Cursors are few and tell what is known of the account: all of them."""
+    links = await _all(
+        tx, associations, (associations.c.from_type == "deals") & associations.c.from_id.in_(deal_ids)
+    )
+    beside: dict[str, set[str]] = {"deals": set(deal_ids)}
+    for link in links:
+        beside.setdefault(link["to_type"], set()).add(link["to_id"])
+    mirrored: list[dict[str, Any]] = []
+    for kind, ids in beside.items():
+        mirrored += await _all(
+            tx, records, (records.c.object_type == kind) & records.c.object_id.in_(sorted(ids))
+        )
+    return [
+        (inbox, await _all(tx, inbox, inbox.c.deal_id.in_(deal_ids) | (inbox.c.id == like.id))),
+        (effects, await _all(tx, effects, effects.c.deal_id.in_(deal_ids) | (effects.c.event_id == like.id))),
+        (papers, await _all(tx, papers, papers.c.deal_id.in_(deal_ids))),
+        (contracts, await _all(tx, contracts, contracts.c.deal_id.in_(deal_ids))),
+        (associations, links),
+        (records, mirrored),
+        (stage_history, await _all(tx, stage_history, stage_history.c.deal_id.in_(deal_ids))),
+        (cursors, await _all(tx, cursors, sa.true())),
+    ]
+
+
+async def _all(tx: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+    return [dict(row) for row in (await tx.execute(sa.select(table).where(where))).mappings()]

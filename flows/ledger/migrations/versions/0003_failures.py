@@ -1,0 +1,20 @@
+"""Failures are counted apart from tries: inbox rows learn `failures`."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the column; rows that are parked now begin to count anew."""
+    op.add_column("inbox", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
+
+
+def downgrade() -> None:
+    """Take it away."""
+    with op.batch_alter_table("inbox") as table:
+        table.drop_column("failures")
