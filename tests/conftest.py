@@ -29,6 +29,8 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     finally:
         if server.why_not:
             request.config.stash[_SKIPPED] = server.why_not
+            if hasattr(request.config, "workeroutput"):  # pytest-xdist: this process only tells the one that reports
+                request.config.workeroutput["no_postgres"] = server.why_not
         for name in list(server.made):
             server.drop(server.address_of(name))
         if server.process is not None:
@@ -96,6 +98,14 @@ async def other_ledger(ledger_url: str) -> AsyncIterator[Ledger]:
     opened = await open_ledger(ledger_url, migrate=False)
     yield opened
     await opened.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """What a process of pytest-xdist has told."""
+    why_not = getattr(node, "workeroutput", {}).get("no_postgres")
+    if why_not:
+        node.config.stash[_SKIPPED] = why_not
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
