@@ -10,8 +10,11 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests of one file stay in one process, for what they share.
+PARALLEL ?= -n 2 --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit lock clean
+.PHONY: help demo test lint types imports unit crash lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -32,8 +35,11 @@ types: $(VENV)/.dev ## mypy --strict on our packages
 imports: $(VENV)/.dev ## Who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-unit: $(VENV)/.dev ## All tests (PYTEST_ARGS adds arguments)
-	@$(BIN)/pytest $(PYTEST_ARGS)
+unit: $(VENV)/.dev ## All tests (PYTEST_ARGS adds arguments, PARALLEL= runs them one after another)
+	@$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
+
+crash: $(VENV)/.dev ## The worker killed at every point, every fault, many orders: half an hour (needs PostgreSQL)
+	@$(RUN) -m tests.proof $(CRASH_ARGS)
 
 lock: ## Renew the hash-checked locks (needs uv)
 	@for lock in "--group build -o requirements.lock" "--group dev -c requirements.lock -o requirements-dev.lock"; do \

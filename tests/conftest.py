@@ -29,7 +29,9 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     finally:
         if server.why_not:
             request.config.stash[_SKIPPED] = server.why_not
-            if hasattr(request.config, "workeroutput"):  # pytest-xdist: this process only tells the one that reports
+            if hasattr(
+                request.config, "workeroutput"
+            ):  # pytest-xdist: this process only tells the one that reports
                 request.config.workeroutput["no_postgres"] = server.why_not
         for name in list(server.made):
             server.drop(server.address_of(name))

@@ -26,6 +26,7 @@ class FaultIn(_Strict):
     kind: FaultKind
     path: str = ".*"
     method: str = "*"
+    caller: str = ""
     status: int = 503
     times: int | None = 1
     after: int = 0

@@ -18,6 +18,7 @@ FaultKind = Literal[
     "html",  # do nothing, answer `status` with an HTML page, as a proxy would
     "truncated",  # do the work, answer with the first half of the JSON
     "odd_fields",  # do the work, answer with unknown fields added
+    "odd_types",  # the same at every level, with numbers as text and records' number-like ids as numbers
 ]
 
 
@@ -28,6 +29,7 @@ class Fault:
     kind: FaultKind
     path: str = ".*"  # regular expression, searched in the request path
     method: str = "*"
+    caller: str = ""  # only requests whose Authorization the request log shows as this; empty: everybody's
     status: int = 503
     times: int | None = 1
     after: int = 0  # let this many matching requests through first
@@ -38,9 +40,11 @@ class Fault:
     id: int = 0
     hits: int = 0
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, caller: str = "") -> bool:
         """Whether this fault is about such a request and has any life left."""
         if self.times is not None and self.times <= 0:
+            return False
+        if self.caller and self.caller != caller:
             return False
         return self.method in ("*", method) and re.search(self.path, path) is not None
 
@@ -65,10 +69,10 @@ class Faults:
         self._faults.append(fault)
         return fault
 
-    def pick(self, method: str, path: str) -> Fault | None:
+    def pick(self, method: str, path: str, caller: str = "") -> Fault | None:
         """The fault that this request meets, if any; counts it."""
         for fault in self._faults:
-            if not fault.matches(method, path):
+            if not fault.matches(method, path, caller):
                 continue
             if fault.after > 0:
                 fault.after -= 1

@@ -44,7 +44,7 @@ class Wire:
         started = time.perf_counter()
         body = await _read(receive)
         row = self._open(scope, body)
-        fault = self._faults.pick(row.method, row.path)
+        fault = self._faults.pick(row.method, row.path, row.headers.get("authorization", ""))
         answer = _Answer()
         try:
             if fault is not None:
@@ -109,7 +109,9 @@ class Wire:
                 )
                 _drop(send)
             case "odd_fields":
-                await answer.with_odd_fields().play(send)
+                await answer.changed(_with_unknown_fields).play(send)
+            case "odd_types":
+                await answer.changed(_with_odd_types).play(send)
             case "drip":
                 await answer.drip(send, fault.delay_s)
 
@@ -148,22 +150,40 @@ class _Answer:
             await hang(over_s / steps)
         await send({"type": "http.response.body", "body": b""})
 
-    def with_odd_fields(self) -> "_Answer":
+    def changed(self, change: Callable[[Any], Any]) -> "_Answer":
+        """The same answer with other content; what is not JSON stays."""
         try:
             content = json.loads(self.body)
         except ValueError:
             return self
-        if isinstance(content, dict):
-            content["x_new_in_a_later_release"] = {"nested": [1, "two", None]}
-            for value in content.values():
-                if isinstance(value, dict):
-                    value["x_new_flag"] = True
         odd = _Answer()
-        odd.status, odd.body = self.status, json.dumps(content).encode()
+        odd.status, odd.body = self.status, json.dumps(change(content)).encode()
         odd.headers = [
             (k, str(len(odd.body)).encode() if k.lower() == b"content-length" else v) for k, v in self.headers
         ]
         return odd
+
+
+def _with_unknown_fields(content: Any) -> Any:
+    if isinstance(content, dict):
+        content["x_new_in_a_later_release"] = {"nested": [1, "two", None]}
+        for value in content.values():
+            if isinstance(value, dict):
+                value["x_new_flag"] = True
+    return content
+
+
+def _with_odd_types(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_with_odd_types(one) for one in content]
+    if isinstance(content, dict):
+        odd = {name: _with_odd_types(value) for name, value in content.items()}
+        if isinstance(odd.get("id"), str) and str(odd["id"]).isdigit():
+            odd["id"] = int(odd["id"])
+        return odd | {"x_new_in_a_later_release": [None, {"nested": 1.5}]}
+    if isinstance(content, (int, float)) and not isinstance(content, bool):
+        return str(content)
+    return content
 
 
 def _drop(send: Send) -> None:

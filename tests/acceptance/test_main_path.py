@@ -140,6 +140,32 @@ def test_prefect_server_hangs(stack: Stack) -> None:
     assert len(stack.records("deals")) == 1
 
 
+def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
+    """Ten leads come in while Prefect goes away, in the middle of a run, and comes back: ten deals, each once."""
+    stack.start(DEALFLOW_WORKER_LEASE_S="10")
+    slow = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 3, "times": 1}
+    assert stack.hubspot.post("/_sandbox/faults", json=slow).status_code == 201
+    buyers = [{"email": f"buyer{n}@firm{n}.example", "company": f"Firm {n}"} for n in range(10)]
+    for buyer in buyers[:5]:
+        assert stack.lead(**buyer).status_code == 202
+    stack.until(
+        "a run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+    )
+    stack.prefect.stop()
+    try:
+        for buyer in buyers[5:]:
+            assert stack.lead(**buyer).status_code == 202
+    finally:
+        stack.prefect.start()
+    stack.until("all are deals", lambda: len(stack.records("deals")) >= 10)
+    stack.until_quiet()
+    keys = [d["properties"]["dealflow_lead_key"] for d in stack.records("deals")]
+    assert len(keys) == len(set(keys)) == len(stack.records("contacts")) == 10
+    states = stack.health()["inbox"]
+    states.pop("ignored", None)  # HubSpot's word about what we wrote ourselves
+    assert states == {"done": 10}
+
+
 def _away(stack: Stack) -> dict[str, object] | None:
     health = stack.health()
     return health if health.get("prefect") == "away" else None

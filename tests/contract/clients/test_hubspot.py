@@ -246,9 +246,20 @@ async def test_doubt_is_never_denied(
 
 async def test_unknown_fields_do_no_harm(hub: Any, client: HubSpotClient) -> None:
     """Fields of a later release are ignored."""
-    hub.post("faults", kind="odd_fields", path="pipelines|details", times=2)
-    assert await client.pipelines()
+    for kind in ("odd_fields", "odd_types"):
+        hub.post("faults", kind=kind, path="pipelines|details", times=2)
+        assert await client.pipelines()
+        assert await client.account_details()
+
+
+async def test_a_fault_for_one_caller_only(hub: Any, client: HubSpotClient) -> None:
+    """Others, under other keys, are not struck by it; the caller is named as the request log shows it."""
+    hub.post("faults", kind="status", status=404, path="details", caller="sha256:somebodyelse")
     assert await client.account_details()
+    seen = hub.get("requests", path="details")["requests"][-1]["headers"]["authorization"]
+    hub.post("faults", kind="status", status=404, path="details", caller=seen)
+    with pytest.raises(NotFoundError):
+        await client.account_details()
 
 
 async def test_over_the_limit(hub: Any, client: HubSpotClient) -> None:

@@ -1,0 +1,35 @@
+"""Every call of the story goes wrong in every way, once; here a spread sample, all of it in `make crash`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.proof.desk_stage import open_house
+from tests.proof.faults import FAULTS, Case, cases_of, learn, run_case, sentences
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SAMPLE = 30
+
+
+async def test_whatever_befalls_a_call_the_end_is_the_same(tmp_path: Path) -> None:
+    """Same end state, nothing twice, no hammering; a person is needed only where that is the right end."""
+    async with open_house(tmp_path) as house:
+        calm = await learn(house)
+        sample = cases_of(calm, only=SAMPLE)
+        assert {case.fault for case in sample} == set(FAULTS)
+        assert {case.endpoint for case in sample} == set(calm.endpoints)
+        tried = [await run_case(house, case, calm) for case in sample]
+    assert not sentences(tried), sentences(tried)
+
+
+async def test_every_call_of_the_story_is_in_the_matrix(tmp_path: Path) -> None:
+    """The endpoints are learned: what the clients counted, the stand-ins' logs show too, and each is tried with all."""
+    async with open_house(tmp_path) as house:
+        calm = await learn(house)
+        assert sum(e.calls for e in calm.endpoints) == calm.calls.total()
+        cases = cases_of(calm)
+        assert len(cases) == len(set(cases)) == len(calm.endpoints) * len(FAULTS)
+        deaf = next(e for e in calm.endpoints if e.path.endswith("send$"))
+        missed = await run_case(house, Case(deaf, FAULTS[0], nth=99), calm)
+    assert missed.verdict.lost == ["the fault never struck"]  # a case that tries nothing is not well

@@ -1,0 +1,50 @@
+"""Deliveries permuted, repeated, dropped, late, forged, foreign or not stored at first: one end for each ending."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.proof import orders
+from tests.proof.desk_stage import open_house
+from tests.proof.orders import ENDINGS, MISHAPS, Bag, Order, drawn, play, run_orders, sentences
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+EXAMPLES = 8
+
+
+async def test_any_order_of_deliveries_has_one_end(tmp_path: Path) -> None:
+    """Promise 4: any order, any repeats, any delay. A failure prints its story and the order to play it again."""
+    async with open_house(tmp_path) as house:
+        played = await run_orders(house, examples=EXAMPLES)
+    assert {p.order.ending for p in played} == set(ENDINGS)
+    assert not sentences(played), sentences(played)
+
+
+async def test_one_mishap_to_every_delivery(tmp_path: Path) -> None:
+    """Each kind of mishap alone, to everything that the vendors send about one story."""
+    async with open_house(tmp_path) as house:
+        played = {
+            what: await play(house, Order(ENDINGS[number % 4], ((what, 1),) * 40))
+            for number, what in enumerate(MISHAPS)
+        }
+    assert not sentences(list(played.values())), sentences(list(played.values()))
+    for what, one in played.items():
+        assert {line.rpartition(": ")[2] for line in one.tale if "redelivered" not in line} == {what}
+
+
+def test_a_seed_gives_the_same_orders() -> None:
+    """A failure can be repeated."""
+    assert drawn(5, 3) == drawn(5, 3) != drawn(5, 4)
+
+
+async def test_the_machine_notices_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nobody to make up for dropped events, a story whose events are all dropped does not end well."""
+
+    async def nothing(_stage: object, _bag: Bag) -> None:
+        return None
+
+    monkeypatch.setattr(orders, "after_all", nothing)
+    async with open_house(tmp_path) as house:
+        played = await play(house, Order("sign", (("dropped", 0),) * 40))
+    assert any("contract status on the deal is sent" in lost for lost in played.verdict.lost), str(played)
