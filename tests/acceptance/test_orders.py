@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof import orders
-from tests.proof.desk_stage import open_house
-from tests.proof.orders import ENDINGS, MISHAPS, Bag, Order, drawn, play, run_orders, sentences
+from tests.proof.desk_stage import DeskStage, open_house
+from tests.proof.orders import ENDINGS, MISHAPS, Order, drawn, play, run_orders, sentences
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -41,10 +40,10 @@ def test_a_seed_gives_the_same_orders() -> None:
 async def test_the_machine_notices_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nobody to make up for dropped events, a story whose events are all dropped does not end well."""
 
-    async def nothing(_stage: object, _bag: Bag) -> None:
-        return None
+    async def nothing(_stage: DeskStage) -> bool:
+        return True
 
-    monkeypatch.setattr(orders, "after_all", nothing)
+    monkeypatch.setattr(DeskStage, "_reconcile", nothing)
     async with open_house(tmp_path) as house:
         played = await play(house, Order("sign", (("dropped", 0),) * 40))
     assert any("contract status on the deal is sent" in lost for lost in played.verdict.lost), str(played)

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from tests.postgres import find_server
+from tests.postgres import PostgresServer, find_server
 from tests.proof.crashes import Case, Ledgers, Played, learn, run_cases
 from tests.proof.databases import PostgresLedgers, SqliteLedgers
 from tests.proof.desk_stage import open_house
@@ -53,33 +53,45 @@ def main() -> int:
 
 
 async def _all(folder: Path, orders: int) -> tuple[Verdict, dict[str, int]]:
+    server = find_server()
+    if server.why_not:
+        raise SystemExit(f"make crash needs a PostgreSQL server: {server.why_not}")
     found, points, databases = Verdict(), 0, 0
-    for name, ledgers in _databases(folder):
-        tried, verdict = await _crashes(folder / name, name, ledgers)
-        points, databases = points + tried, databases + 1
-        found.add(verdict)
-    killed, verdict = await asyncio.to_thread(run_workers, folder / "workers", say=_say)
-    points += killed
+    try:
+        for name, ledgers in _databases(folder, server):
+            tried, verdict = await _crashes(folder / name, name, ledgers)
+            points, databases = points + tried, databases + 1
+            found.add(verdict)
+    finally:
+        for name in list(server.made):
+            server.drop(server.address_of(name))
+    # Real workers mostly wait, the others mostly compute.
+    (killed, verdict), (faults, played) = await asyncio.gather(
+        asyncio.to_thread(run_workers, folder / "workers", say=_say), _without_crashes(folder, orders)
+    )
     found.add(verdict)
-    async with open_house(_made(folder / "faults")) as house:
-        faults = await run_faults(house, tell=_tell_fault)
-    async with open_house(_made(folder / "orders")) as house:
-        played = await run_orders(house, examples=orders, tell=_tell_order)
     for case in [*faults, *played]:
         found.add(case.verdict)
     return found, {
-        "crash_points": points,
+        "crash_points": points + killed,
         "databases": databases,
         "fault_cases": len(faults),
         "orders": len(played),
     }
 
 
-def _databases(folder: Path) -> list[tuple[str, list[Ledgers]]]:
-    """For each database a source of fresh ledgers a lane. Raises SystemExit where PostgreSQL cannot be had."""
-    server = find_server()
-    if server.why_not:
-        raise SystemExit(f"make crash needs a PostgreSQL server: {server.why_not}")
+async def _without_crashes(folder: Path, orders: int) -> tuple[list[Tried], list[Order]]:
+    async with open_house(_made(folder / "faults")) as house:
+        faults = await run_faults(house, tell=_tell_fault)
+    _say(f"{len(faults)} faults tried")
+    async with open_house(_made(folder / "orders")) as house:
+        played = await run_orders(house, examples=orders, tell=_tell_order)
+    _say(f"{len(played)} orders tried")
+    return faults, played
+
+
+def _databases(folder: Path, server: PostgresServer) -> list[tuple[str, list[Ledgers]]]:
+    """For each database a source of fresh ledgers a lane."""
     for lane in range(LANES):
         (folder / "sqlite" / str(lane)).mkdir(parents=True, exist_ok=True)
     return [
