@@ -35,7 +35,7 @@ def ledgers(request: pytest.FixtureRequest, tmp_path: Path) -> Ledgers:
 
 async def test_killed_anywhere_all_ends_well(theatre: Theatre, ledgers: Ledgers) -> None:
     """From the lead to the won deal, killed once: one contract, one move, one file, one note each, nothing lost."""
-    points = await learn(theatre, ledgers, Case("sign"))
+    points = (await learn(theatre, ledgers, Case("sign"))).points
     assert len(points) > 250 and any("dropbox_sign send" in name for name in points)
     assert {name.split()[0] for name in points} == {"before", "after"}
     for at in range(len(points) // _SOME, len(points), len(points) // _SOME):
@@ -48,7 +48,7 @@ async def test_killed_anywhere_all_ends_well(theatre: Theatre, ledgers: Ledgers)
 async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> None:
     """Declined, expired, cancelled: killed while the ending is written to the deal."""
     ledgers = SqliteLedgers(tmp_path)
-    points = await learn(theatre, ledgers, Case(ending))
+    points = (await learn(theatre, ledgers, Case(ending))).points
     ends = [at for at, name in enumerate(points, 1) if "advance_on_signature._end" in name]
     assert ends
     for at in ends:
@@ -68,7 +68,7 @@ async def test_every_callback_dropped(theatre: Theatre, tmp_path: Path, ending: 
 async def test_the_matrix_sees_a_missing_safeguard(theatre: Theatre, tmp_path: Path, mutant: str) -> None:
     """Without the intent written first, or without the look before a repeat, the contract goes out twice."""
     ledgers = SqliteLedgers(tmp_path)
-    points = await learn(theatre, ledgers, Case("sign", mutant=mutant))
+    points = (await learn(theatre, ledgers, Case("sign", mutant=mutant))).points
     at = points.index("after call dropbox_sign send") + 1
     played = await play(theatre, ledgers, Case("sign", die_at=at, mutant=mutant))
     assert played.at == "after call dropbox_sign send"
@@ -78,7 +78,7 @@ async def test_the_matrix_sees_a_missing_safeguard(theatre: Theatre, tmp_path: P
 async def test_an_untouched_product_passes_there(theatre: Theatre, tmp_path: Path) -> None:
     """The same point with all safeguards in place."""
     ledgers = SqliteLedgers(tmp_path)
-    points = await learn(theatre, ledgers, Case("sign"))
+    points = (await learn(theatre, ledgers, Case("sign"))).points
     at = points.index("after call dropbox_sign send") + 1
     played = await play(theatre, ledgers, Case("sign", die_at=at))
     assert played.at == "after call dropbox_sign send" and played.ok, played.verdict

@@ -33,13 +33,16 @@ class Case:
 
 @dataclass
 class Played:
-    """What came of a case. `at`: the point at which the victim died."""
+    """What came of a case. `at`: the point at which the victim died; `out_at`: how many points there were when the
+    contract was out.
+    """
 
     case: Case
     verdict: Verdict
     points: list[str]
     deaths: int
     at: str = ""
+    out_at: int = 0
 
     @property
     def ok(self) -> bool:
@@ -55,7 +58,8 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     url = await ledgers.fresh(home)
     story = Story(number, case.ending)
     scene = Scene(theatre, home, url, die_at=case.die_at, mutant=case.mutant, deaf=case.deaf)
-    verdict = Verdict()
+    verdict, out_at = Verdict(), [0]
+    story.before_end = lambda: out_at.append(len(scene.points))
     async with scene:
         try:
             await story.play(scene)
@@ -76,15 +80,15 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     at = points[case.die_at - 1] if 0 < case.die_at <= len(points) else ""
     if verdict.ok:
         shutil.rmtree(home, ignore_errors=True)
-    return Played(case, verdict, points, scene.deaths, at)
+    return Played(case, verdict, points, scene.deaths, at, out_at[-1])
 
 
-async def learn(theatre: Theatre, ledgers: Ledgers, story: Case) -> list[str]:
-    """The points of a story, in order. Raises AssertionError when the story does not end well by itself."""
+async def learn(theatre: Theatre, ledgers: Ledgers, story: Case) -> Played:
+    """A calm playing, for its points. Raises AssertionError when the story does not end well by itself."""
     calm = await play(theatre, ledgers, story)
     if not calm.ok:
         raise AssertionError(f"{story} goes wrong although nobody is killed: {calm.verdict}")
-    return calm.points
+    return calm
 
 
 async def run_cases(

@@ -5,6 +5,7 @@ desk whose calls go wrong) and how deliveries reach it is the stage's affair.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -39,6 +40,8 @@ class Story:
     deal_id: str = ""
     contact_id: str = ""
     request_ids: list[str] = field(default_factory=list)
+    before_end: Callable[[], None] = lambda: None
+    """Called when the contract is out: from here on the endings differ."""
 
     @property
     def email(self) -> str:
@@ -109,6 +112,7 @@ class Story:
 
     async def to_end(self, stage: Stage) -> None:
         """Every signer does what this story says; the worker reads it back."""
+        self.before_end()
         for request_id in self.request_ids:
             if self.ending == "cancel":
                 await stage.world.cancel(request_id)
