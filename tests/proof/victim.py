@@ -10,6 +10,7 @@ import asyncio
 import json
 import mmap
 import os
+import signal
 import struct
 import sys
 from dataclasses import asdict, dataclass
@@ -158,6 +159,7 @@ async def live(life: Life) -> None:
 def main() -> None:
     """The nursery: fork a child for each `spawn`, say how children fare for each `look`."""
     load()
+    alive: set[int] = set()
     dead: dict[int, int] = {}
     sys.stdout.write(json.dumps({"ready": os.getpid()}) + "\n")
     sys.stdout.flush()
@@ -165,15 +167,19 @@ def main() -> None:
         asked = json.loads(line)
         if "spawn" in asked:
             answer: dict[str, Any] = {"pid": _fork(Life(**asked["spawn"]))}
+            alive.add(answer["pid"])
         else:
             pid = asked["look"]
             if pid not in dead:
                 found, status = os.waitpid(pid, 0 if asked.get("wait") else os.WNOHANG)
                 if found:
                     dead[pid] = os.waitstatus_to_exitcode(status)
+                    alive.discard(pid)
             answer = {"exit": dead.get(pid)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    for pid in alive:  # nobody directs any more
+        os.kill(pid, signal.SIGKILL)
 
 
 def _fork(life: Life) -> int:
