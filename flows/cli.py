@@ -17,6 +17,7 @@ from config.files import ConfigFileError
 from config.settings import Settings, SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
 from flows.prefect_environment import PREFECT_QUIET, USUAL_API_URL
+from flows.process_cli import process_app
 
 app = App(
     name="dealflow",
@@ -28,7 +29,7 @@ app = App(
 inbox_app = App(name="inbox", help="What arrived, in the ledger.")
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
-for _child in (inbox_app, effects_app, proposal_app):
+for _child in (inbox_app, effects_app, proposal_app, process_app):
     app.command(_child)
 
 EventState = Literal["due", "claimed", "parked", "held", "done", "ignored", "dead"]
@@ -76,6 +77,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.ledger.database", "LedgerError"),
         ("flows.services", "SetupError"),
         ("flows.rules.sales_process", "ProcessError"),
+        ("flows.process_cli", "LintFailed"),
         ("flows.documents", "DocumentError"),
         ("flows.provision", "ProvisionError"),
         ("flows.setup_prefect", "PrefectSetupError"),
