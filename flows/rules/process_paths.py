@@ -125,7 +125,7 @@ class _Model:
         label = self.process.stages[target].label
         if lacking := self.lacking(state, target):
             action = made_by(lacking[0])
-            return f"{label} asks for {lacking[0].key}, which takes {action}, and no stage on the way has done it"
+            return f"before {label} comes {lacking[0].key}, which takes {action}, and no stage on the way does that"
         return f"{label} is open to it, but leads nowhere"
 
 
@@ -139,7 +139,8 @@ def check_paths(process: SalesProcess) -> Iterator[Finding]:
     model = _Model(process)
     won = model.keys.index(process.won.key)
     if model.start not in model.winning:
-        furthest = max((s for s in model.moves), key=lambda s: (s.at, len(s.done)))
+        still_open = [s for s in model.moves if process.stages[s.at].closed is None]
+        furthest = max(still_open, key=lambda s: (s.at, len(s.done)))
         reason = (
             f"no deal can ever be won: {model.story(furthest)}, and there it ends: {model.dead_end(furthest)}"
         )
