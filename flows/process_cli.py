@@ -119,8 +119,8 @@ def _lint(file: Path) -> Iterator[Line]:
         for place, text in problem.problems:
             yield _at(file, content, place, "invalid", "error", text.partition(": ")[2], "")
         return
-    for f in lint(process):
-        yield _at(file, content, f.place, f.rule, f.severity, f.reason, f.example)
+    found = [_at(file, content, f.place, f.rule, f.severity, f.reason, f.example) for f in lint(process)]
+    yield from sorted(found, key=lambda line: line.line or 0)
 
 
 def _at(

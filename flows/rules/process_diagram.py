@@ -90,7 +90,8 @@ class _Card:
     def drawn(self, height: int) -> Iterator[str]:
         x, head = self.x, _HEAD[self.stage.closed]
         yield f'<rect x="{x}" y="{TOP}" width="{CARD}" height="{height}" rx="8" fill="{_PAPER}" stroke="{_RULE}"/>'
-        yield f'<path d="M{x},{TOP + HEAD} v{8 - HEAD} a8,8 0 0 1 8,-8 h{CARD - 16} a8,8 0 0 1 8,8 v{HEAD - 8} z" fill="{head}"/>'
+        round_top = f"M{x},{TOP + HEAD} v{8 - HEAD} a8,8 0 0 1 8,-8 h{CARD - 16} a8,8 0 0 1 8,8 v{HEAD - 8} z"
+        yield f'<path d="{round_top}" fill="{head}"/>'
         label = _wrapped(self.stage.label, 26)
         shown = label[0] + ("…" if len(label) > 1 else "")
         yield _text(x + 12, TOP + 19, shown, size=14, fill="#ffffff", weight=600)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flows.rules.process_contract import check_contract
+from flows.rules.process_error import Place
 from flows.rules.process_evidence import check_evidence
 from flows.rules.process_finding import Finding as Finding
 from flows.rules.process_finding import spots
@@ -36,10 +37,13 @@ def lint(process: SalesProcess, history: History | None = None) -> tuple[Finding
         *check_wording(process),
         *(_history(process, history) if history else ()),
     ]
-    # Numbers order list items, words keys: never compared with each other.
-    return tuple(
-        sorted(found, key=lambda f: [(isinstance(step, str), str(step).zfill(4)) for step in f.place])
-    )
+    return tuple(sorted(found, key=lambda f: _in_file_order(f.place)))
+
+
+def _in_file_order(place: Place) -> list[tuple[bool, str]]:
+    """Parts of the file as the models list them; numbers order list items, words keys, never one with the other."""
+    top = str(list(SalesProcess.model_fields).index(str(place[0]))).zfill(4)
+    return [(False, top), *((isinstance(step, str), str(step).zfill(4)) for step in place[1:])]
 
 
 def _history(process: SalesProcess, history: History) -> list[Finding]:

@@ -70,7 +70,8 @@ class _Model:
             if name == "completed":
                 if all(_possible(c, state.done) for c in self.send.exit_criteria):
                     yield _Move(self._enter(to, state.done), name)
-            elif self.keys[state.at] == self.send.key:
+            # One that was not signed is no way to win; that it leads there is told by itself.
+            elif self.keys[state.at] == self.send.key and self.process.stages[to].closed != "won":
                 yield _Move(self._enter(to, state.done - {"send_contract"}), name)
 
     def next_stage(self, at: int) -> int | None:

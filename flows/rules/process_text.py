@@ -89,22 +89,17 @@ def follow_up_text(stage: Stage) -> tuple[str, ...]:
     plan = stage.follow_up
     if plan is None:
         return ()
-    every = days(plan.after_days)
-    unless = f", unless the deal had activity in the last {days(plan.veto_days)}" if plan.veto_days else ""
+    every, quiet = (days(count).removeprefix("1 ") for count in (plan.after_days, plan.veto_days))
+    unless = f", unless the deal had activity in the last {quiet}" if plan.veto_days else ""
     does = (
         f"the owner gets a task: {plan.task}" if plan.task else "",
         f"the owner is offered the e-mail template {plan.email}" if plan.email else "",
         "those who have not signed are reminded" if plan.remind_signers else "",
-    )
-    flag = (
         f"after {plan.flag_after} times without progress it is listed for disqualification"
         if plan.flag_after
-        else ""
+        else "",
     )
-    return (
-        f"after {every}, and every {every} from then on{unless}",
-        *(what for what in (*does, flag) if what),
-    )
+    return (f"after {days(plan.after_days)}, then every {every}{unless}", *(what for what in does if what))
 
 
 def days(count: int) -> str:
