@@ -1,5 +1,6 @@
 """`dealflow process`: lint, schema, diagram and handbook of a sales process file."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from config.files import ConfigFileError, line_of, read_yaml
 from config.settings import load_settings
 from flows.rules.process_error import Place, place_text
 from flows.rules.process_finding import Severity
+from flows.rules.process_lint import History, lint
 from flows.rules.sales_process import ProcessError, SalesProcess, parse_process
 
 process_app = App(name="process", help="The sales process file: check it, show it, explain it.")
@@ -39,6 +41,7 @@ class Line:
 def process_lint(
     *files: Path,
     strict: Annotated[bool, Parameter(help="Warnings fail too.")] = False,
+    history: Annotated[bool, Parameter(help="Also ask the closed deals that the ledger mirrors.")] = False,
     as_json: Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Check process files: required, factual, inspectable, buyer-centric; and that every deal can still be won.
@@ -50,7 +53,9 @@ def process_lint(
     files
         The files to check; else the one in force.
     """
-    found = [line for file in files or (load_settings().process_path,) for line in _lint(file)]
+    found: list[Line] = []
+    for file in files or (load_settings().process_path,):
+        found += _lint(file, history=history)
     if as_json:
         _say(json.dumps([asdict(line) for line in found], indent=2, ensure_ascii=False))
     else:
@@ -105,10 +110,8 @@ def _process(file: Path | None) -> SalesProcess:
     return parse_process(read_yaml(file or load_settings().process_path))
 
 
-def _lint(file: Path) -> Iterator[Line]:
+def _lint(file: Path, *, history: bool) -> Iterator[Line]:
     """All findings on a file; one that cannot be read, or is no process, is a finding too."""
-    from flows.rules.process_lint import lint
-
     try:
         content: Any = read_yaml(file)
         process = parse_process(content)
@@ -119,8 +122,23 @@ def _lint(file: Path) -> Iterator[Line]:
         for place, text in problem.problems:
             yield _at(file, content, place, "invalid", "error", text.partition(": ")[2], "")
         return
-    found = [_at(file, content, f.place, f.rule, f.severity, f.reason, f.example) for f in lint(process)]
+    past = asyncio.run(_history(process)) if history else None
+    found = [
+        _at(file, content, f.place, f.rule, f.severity, f.reason, f.example) for f in lint(process, past)
+    ]
     yield from sorted(found, key=lambda line: line.line or 0)
+
+
+async def _history(process: SalesProcess) -> History:
+    from flows.ledger.closed_deals import closed_deals
+    from flows.ledger.database import open_ledger
+
+    ledger = await open_ledger(load_settings().database)
+    try:
+        async with ledger.read() as tx:
+            return await closed_deals(tx, process)
+    finally:
+        await ledger.close()
 
 
 def _at(

@@ -89,3 +89,16 @@ def test_pictures_and_books_are_written(
     capsys.readouterr()
     assert run(["process", kind, str(DATA / "bad/invalid_move.yaml"), "--out", str(out)]) == 1
     assert "there is no stage 'nowhere'" in capsys.readouterr().err
+
+
+def test_history_asks_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ledger without closed deals has no opinion; one that cannot be opened is told in one line."""
+    monkeypatch.setenv("DEALFLOW_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/ledger.db")
+    assert lint(SHIPPED, "--history", "--strict") == 0
+    assert (tmp_path / "ledger.db").exists()
+    monkeypatch.setenv("DEALFLOW_DATABASE_URL", f"sqlite+aiosqlite:///{SHIPPED}")
+    capsys.readouterr()
+    assert lint(SHIPPED, "--history") == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 import config.settings
 from config.files import line_of, read_yaml
 from flows.rules import process_words as words
+from flows.rules.process_evidence import implies
 from flows.rules.process_lint import Finding, History, lint
 from flows.rules.sales_process import ProcessError, SalesProcess, parse_process
 
@@ -119,6 +121,60 @@ def test_plain_facts_are_left_alone(says: str) -> None:
 def test_word_lists(pattern: re.Pattern[str], text: str, hit: bool) -> None:
     """Whole words, in context."""
     assert bool(pattern.search(text)) is hit
+
+
+def _evidence(given: dict[str, Any]) -> Any:
+    content = read_yaml(COMPACT)
+    content["stages"][0]["exit_criteria"][0]["evidence"] = given
+    return parse_process(content).stages[0].exit_criteria[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("given_", "other", "expected"),
+    [
+        ({"property": "p", "equals": "x"}, {"property": "p", "is": "set"}, True),
+        ({"property": "p", "is": "set"}, {"property": "p", "equals": "x"}, False),
+        ({"property": "p", "equals": "x"}, {"property": "q", "is": "set"}, False),
+        ({"property": "p", "at_least": 5}, {"property": "p", "at_least": 4}, True),
+        ({"property": "p", "at_least": 4}, {"property": "p", "at_least": 5}, False),
+        ({"property": "p", "equals": "7"}, {"property": "p", "at_least": 5}, True),
+        ({"property": "p", "equals": "x"}, {"property": "p", "at_least": 5}, False),
+        ({"property": "p", "one_of": ["x"]}, {"property": "p", "one_of": ["x", "y"]}, True),
+        ({"property": "p", "one_of": ["x", "y"]}, {"property": "p", "equals": "x"}, False),
+        ({"property": "p", "one_of": ["x"]}, {"property": "p", "equals": "x"}, True),
+        ({"property": "p", "at_least": 5}, {"property": "p", "one_of": ["5"]}, False),
+        ({"contact": "signer"}, {"contact": "any"}, True),
+        ({"contact": "any"}, {"contact": "signer"}, False),
+        ({"line_items": 2}, {"line_items": 1}, True),
+        ({"line_items": 1}, {"line_items": 2}, False),
+        ({"document": "proposal"}, {"document": "contract"}, False),
+        ({"company": "any"}, {"contact": "any"}, False),
+    ],
+)
+def test_what_implies_what(given_: dict[str, Any], other: dict[str, Any], expected: bool) -> None:
+    """A deal that has the first evidence has the second; in doubt, no."""
+    assert implies(_evidence(given_), _evidence(other)) is expected
+
+
+class _Activity(BaseModel):
+    activity: str
+    at_least: int = 1
+
+
+def test_evidence_of_an_unknown_kind_is_taken_on_trust() -> None:
+    """A kind that lint knows nothing of is never wrong, except twice the same."""
+    process = parse_process(read_yaml(COMPACT))
+    one, two = process.stages[0].exit_criteria
+
+    def with_(first: Any, second: Any) -> SalesProcess:
+        gate = (one.model_copy(update={"evidence": first}), two.model_copy(update={"evidence": second}))
+        stage = process.stages[0].model_copy(update={"exit_criteria": gate})
+        return process.model_copy(update={"stages": (stage, *process.stages[1:])})
+
+    rules = [f.rule for f in lint(with_(_Activity(activity="call"), _Activity(activity="meeting")))]
+    assert rules == ["proposal-empty"]
+    again = lint(with_(_Activity(activity="call"), _Activity(activity="call")))
+    assert [f.rule for f in again] == ["same-evidence", "proposal-empty"]
 
 
 def test_history_says_what_is_not_required() -> None:
