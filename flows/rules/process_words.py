@@ -28,10 +28,15 @@ FEELING = _any(
     r"(?:un)?likely|probably|presumably|maybe|perhaps|hopefully|might|we (?:hope|think|believe|expect|assume)",
     r"(?:is|are|be|very|really|highly|was|genuinely) (?:interested|keen|happy|excited|engaged|committed to us)",
     r"(?:shows?|showed|shown|strong|real|genuine|serious) interest|interested|enthusias\w+|impressed|convinced",
-    r"confident|confidence|gut feeling|good (?:feeling|impression|relationship|rapport|fit|chance\w*|vibe\w*)",
+    r"confident|confidence|gut feeling",
+    r"(?:good|great|strong|positive) (?:call|chance\w*|champion|conversation|feedback|feeling|fit|impression|meeting)",
+    r"(?:good|great|strong|positive) (?:relationship|signals?|talk|vibe\w*)|relationship (?:is )?(?:built|established)",
+    r"(?:is|are) committed|on our side|ready to (?:buy|close|move|sign)|understands?|comfortable|sees? the value",
+    r"urgent(?:ly)?",
     r"trusts? us|likes? (?:us|our|the)|rapport|warmed up|believes? in",
     r"wahrscheinlich\w*|vermutlich|voraussichtlich|hoffentlich|vielleicht|scheint|scheinen|wirkt|gefühl\w*",
-    r"interessiert|interesse|überzeugt|begeistert|zuversichtlich|zufrieden|eindruck|vertraut uns|gute chancen?",
+    r"interessiert|interesse|überzeugt|begeistert|zuversichtlich|zufrieden|eindruck|vertraut uns",
+    r"gute[ns]? (?:beziehung|chancen?|gespräch|gefühl)|gut angekommen|verstanden|kaufbereit|steht hinter uns|dringend",
     r"wir (?:glauben|hoffen|denken|erwarten)",
 )
 

@@ -92,6 +92,14 @@ def find(content: dict[str, Any], history: History | None = None) -> list[Findin
         "Der Kunde hat die Probleme mit dem heutigen Werkzeug genannt",
         "Eine Anzahlung von 20 % ist bezahlt",
         "Die Geschäftsleitung hat uns den Termin bestätigt",
+        "A discovery call with the buyer is logged",
+        "The buyer has introduced us to their finance lead",
+        "The technical contact has completed the security questionnaire",
+        "A meeting with the user team has taken place",
+        "All objections are noted and closed",
+        "The pilot has ended and its result is on the deal",
+        "Der Entscheider ist als Kontakt markiert",
+        "Alle Einwände sind notiert und beantwortet",
     ],
 )
 def test_plain_facts_are_left_alone(says: str) -> None:
@@ -100,6 +108,40 @@ def test_plain_facts_are_left_alone(says: str) -> None:
     criterion = content["stages"][0]["exit_criteria"][0]
     criterion["says"], criterion["evidence"] = says, {"property": "own_property", "is": "set"}
     assert find(content) == []
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "The buyer likes our product",
+        "Champion is on our side",
+        "We feel good about the deal",
+        "Buyer seems happy with the demo",
+        "Probability of closing above 70%",
+        "Buying committee has reflected on the offer",
+        "Buyer has considered the alternatives",
+        "Need is well understood",
+        "Stakeholders are aligned internally",
+        "Ready to buy",
+        "Kunde ist sehr interessiert",
+        "Der Chef wurde überzeugt",
+        "Das Angebot ist gut angekommen",
+        "Good meeting with the buyer",
+        "Legal review, where required",
+        "Relationship established",
+        "Budget likely available",
+        "Strong champion identified",
+        "Der Vorstand hat das Angebot intern beraten",
+        "Ansprechpartner genannt, wenn vorhanden",
+    ],
+)
+def test_weak_sentences_are_told(says: str) -> None:
+    """What sales teams write instead of exit criteria."""
+    content = read_yaml(COMPACT)
+    criterion = content["stages"][0]["exit_criteria"][0]
+    criterion["says"], criterion["evidence"] = says, {"property": "own_property", "is": "set"}
+    rules = {f.rule for f in find(content) if f.place == ("stages", 0, "exit_criteria", 0, "says")}
+    assert rules & {"optional-step", "feeling", "vague", "percentage", "buyer-internal"}
 
 
 @pytest.mark.parametrize(
