@@ -11,6 +11,10 @@ import yaml
 class ConfigFileError(Exception):
     """A file is missing or not readable as YAML. The text names the file and, where known, line and column."""
 
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.line = line
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Only `true` and `false` are switches: the country NO stays a country.
@@ -24,7 +28,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(problem, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(problem, "problem", None) or "it holds a character that YAML does not allow"
-        raise ConfigFileError(f"{path}{place}: not valid YAML: {what}") from None
+        line = mark.line + 1 if mark else None
+        raise ConfigFileError(f"{path}{place}: not valid YAML: {what}", line) from None
     if not isinstance(content, dict):
         raise ConfigFileError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
     return content

@@ -2,6 +2,7 @@
 
 cli.py, cli_inbox.py    the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
+process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
 worker.py, dispatch.py  claim due events; one table says which flow handles which kind

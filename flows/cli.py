@@ -24,6 +24,7 @@ from flows.cli_io import settings_now as _settings
 from flows.cli_io import show_rows as _show
 from flows.cli_io import write_ledger as _write_ledger
 from flows.prefect_environment import PREFECT_QUIET, USUAL_API_URL
+from flows.process_cli import process_app
 
 app = App(
     name="dealflow",
@@ -34,7 +35,7 @@ app = App(
 )
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
-for _child in (inbox_app, effects_app, proposal_app):
+for _child in (inbox_app, effects_app, proposal_app, process_app):
     app.command(_child)
 
 EffectState = Literal["intended", "not_done", "unknown", "done", "refused", "quarantined"]
@@ -71,6 +72,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.ledger.database", "LedgerError"),
         ("flows.services", "SetupError"),
         ("flows.rules.sales_process", "ProcessError"),
+        ("flows.process_cli", "LintFailed"),
         ("flows.documents", "DocumentError"),
         ("flows.provision", "ProvisionError"),
         ("flows.replay", "ReplayError"),

@@ -166,6 +166,8 @@ class Reps(Supplies):
         if not sent:
             await self._wait(case, seen, signing)
             return
+        # What else the gate asks for, a first payment say: nothing for a process that asks for the signature alone.
+        await self._supply(case, seen, signing.exit_criteria)
         case.next_at = self._in(case.buyer, 1)
         case.waits_since = None
         if request_id in self.signers.bounced and case.buyer.dice.random() < 0.3:

@@ -1,6 +1,6 @@
 """The sales process file as typed values: stages, exit criteria, who sells, who gets a lead, who signs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,26 +12,19 @@ from flows.rules.evidence import Evidence as Evidence
 from flows.rules.evidence import LineItemEvidence as LineItemEvidence
 from flows.rules.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.evidence import SignatureEvidence as SignatureEvidence
+from flows.rules.follow_up_plan import FollowUp
+from flows.rules.process_error import ProcessError as ProcessError
+from flows.rules.process_error import WrongAt, problem_of, repeated
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sentence = Annotated[str, Field(min_length=3, max_length=300)]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 OnEnter = Literal["generate_proposal", "send_contract"]
-
-
-class ProcessError(Exception):
-    """The process file says something that cannot be meant. The text names the key.
-
-    `places`: where in the file, as keys and list positions, for whoever knows its lines.
-    """
-
-    def __init__(self, text: str, places: Sequence[tuple[str | int, ...]] = ()) -> None:
-        super().__init__(text)
-        self.places = tuple(places)
+Mode = Literal["observe", "warn", "revert"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Criterion(_Part):
@@ -39,23 +32,37 @@ class Criterion(_Part):
 
     key: Key
     kind: Literal["action", "indicator", "information", "commitment"]
+    """What somebody did, what shows it, what is known, or what the buyer has committed to."""
     says: Sentence
+    """A plain sentence that is true or false."""
     supplied_by: Literal["rep", "buyer", "worker", "manager"]
+    """Who can make it true."""
     evidence: Evidence
+    """What in the CRM proves it."""
 
 
 class Stage(_Part):
-    """A place where the buyer cannot go on alone. `hubspot_stage`: id or label in the pipeline."""
+    """A place where the buyer cannot go on alone."""
 
     key: Key
+    """Ours: stored in the ledger, so it stays when the label changes."""
     label: Annotated[str, Field(min_length=1, max_length=100)]
     hubspot_stage: str = ""
+    """HubSpot's stage, by id or label, where it is not called as `label`."""
     probability: Annotated[float, Field(ge=0, le=1)]
     closed: Literal["won", "lost"] | None = None
     buyer_step: Sentence
+    """What the buyer does here."""
     help: Sentence
+    """What the rep does for the buyer here."""
+    mode: Mode = "warn"
+    """A deal that is moved here with its gate unmet: count it, tell its owner, or move it back."""
     on_enter: tuple[OnEnter, ...] = ()
+    """What the worker does when a deal comes in."""
     exit_criteria: tuple[Criterion, ...] = ()
+    """What must be true for a deal to go on."""
+    follow_up: FollowUp | None = None
+    """What happens to a deal whose exit criteria stay unmet."""
 
     @property
     def hubspot_name(self) -> str:
@@ -68,7 +75,9 @@ class Stage(_Part):
         # (developers.hubspot.com, crm/pipelines/guide, 2026-04-13).
         wanted = {"won": 1.0, "lost": 0.0, None: None}[self.closed]
         if wanted is not None and self.probability != wanted:
-            raise ValueError(f"a stage that is closed: {self.closed} has probability {wanted}")
+            raise WrongAt(f"a stage that is closed: {self.closed} has probability {wanted}", "probability")
+        if self.closed is not None and self.follow_up is not None:
+            raise WrongAt("a closed stage has no follow_up: nothing is waited for", "follow_up")
         return self
 
 
@@ -170,36 +179,37 @@ class SalesProcess(_Part):
     @field_validator("stages")
     @classmethod
     def _stages_fit(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        keys = [s.key for s in stages]
-        if len(set(keys)) != len(keys):
-            raise ValueError("stage keys must differ")
+        if (again := repeated([s.key for s in stages])) is not None:
+            raise WrongAt("stage keys must differ", again, "key")
         if [s.closed for s in stages].count("won") != 1 or [s.closed for s in stages].count("lost") != 1:
             raise ValueError("exactly one stage is closed: won and exactly one is closed: lost")
         if all(s.closed for s in stages):
             raise ValueError("at least one stage is open")
-        if len({s.hubspot_name for s in stages}) != len(stages):
-            raise ValueError(
-                "each stage needs a stage of its own in HubSpot: labels (or hubspot_stage) must differ"
-            )
-        actions = [action for s in stages for action in s.on_enter]
-        if len(set(actions)) != len(actions):
-            raise ValueError("an action stands in on_enter of one stage only")
-        criteria = [c.key for s in stages for c in s.exit_criteria]
-        if len(set(criteria)) != len(criteria):
-            raise ValueError("criterion keys must differ across all stages")
+        if (again := repeated([s.hubspot_name for s in stages])) is not None:
+            text = "each stage needs a stage of its own in HubSpot: labels (or hubspot_stage) must differ"
+            raise WrongAt(text, again, "hubspot_stage" if stages[again].hubspot_stage else "label")
+        actions = [(i, action) for i, s in enumerate(stages) for action in s.on_enter]
+        if (again := repeated([action for _, action in actions])) is not None:
+            raise WrongAt("an action stands in on_enter of one stage only", actions[again][0], "on_enter")
+        criteria = [(i, n, c.key) for i, s in enumerate(stages) for n, c in enumerate(s.exit_criteria)]
+        if (again := repeated([key for *_, key in criteria])) is not None:
+            at, number, _ = criteria[again]
+            raise WrongAt("criterion keys must differ across all stages", at, "exit_criteria", number, "key")
         return stages
 
     @model_validator(mode="after")
     def _references_fit(self) -> "SalesProcess":
         for name, rule in self.signature_outcomes:
             if rule.move_to is not None and rule.move_to not in self.keys:
-                raise ValueError(f"signature_outcomes.{name}: there is no stage {rule.move_to!r}")
+                text = f"signature_outcomes.{name}: there is no stage {rule.move_to!r}"
+                raise WrongAt(text, "signature_outcomes", name, "move_to")
         roles = {"any", *type(self.roles).model_fields}
-        for stage in self.stages:
-            for criterion in stage.exit_criteria:
+        for i, stage in enumerate(self.stages):
+            for n, criterion in enumerate(stage.exit_criteria):
                 evidence = criterion.evidence
                 if isinstance(evidence, ContactEvidence) and evidence.contact not in roles:
-                    raise ValueError(f"criterion {criterion.key}: there is no role {evidence.contact!r}")
+                    text = f"criterion {criterion.key}: there is no role {evidence.contact!r}"
+                    raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", "contact")
         return self
 
     def stage(self, key: str) -> Stage:
@@ -244,22 +254,4 @@ def parse_process(content: Mapping[str, Any]) -> SalesProcess:
     try:
         return SalesProcess.model_validate(content)
     except ValidationError as problem:
-        errors = problem.errors()[:5]
-        lines = [f"{_place(content, e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in errors]
-        raise ProcessError("; ".join(lines), [e["loc"] for e in errors]) from None
-
-
-def _place(content: Any, loc: Sequence[str | int]) -> str:
-    """Where it is, in keys: list items by their own key where they have one, else by number from 1."""
-    parts: list[str] = []
-    here = content
-    for step in loc:
-        if isinstance(step, int):
-            here = here[step] if isinstance(here, Sequence) and step < len(here) else None
-            key = here.get("key") if isinstance(here, Mapping) else None
-            parts.append(key if isinstance(key, str) and key else f"number {step + 1}")
-        else:
-            # A step that is not in the file is the kind of evidence, which pydantic names in between.
-            here = here.get(step, here) if isinstance(here, Mapping) else here
-            parts.append(step)
-    return ".".join(parts) or "the file"
+        raise ProcessError([problem_of(content, error) for error in problem.errors()[:5]]) from None

@@ -122,3 +122,12 @@ def test_an_own_process_can_be_rehearsed(tmp_path: Path) -> None:
     assert found.ok, [c.broken for c in found.checks if c.broken]
     assert [row.stage for row in found.funnel] == ["talk", "sign", "client", "gone"]
     assert found.worker["contracts sent"] > 0 and found.worker["proposals filed"] == 0
+
+
+def test_the_five_step_example_can_be_won() -> None:
+    """The second shipped process runs too: a deal is won once it is signed and the first payment is noted."""
+    file = ROOT / "config/examples/five_step.yaml"
+    found = report(asyncio.run(play(Plan(file, deals=8, days=40, seed=3))))
+    assert found.ok, [c.broken for c in found.checks if c.broken]
+    assert found.outcome["won"]["deals"] > 0
+    assert found.worker["signed PDFs filed"] > 0

@@ -1,0 +1,156 @@
+"""`dealflow process`: lint, schema, diagram and handbook of a sales process file."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from config.files import ConfigFileError, line_of, read_yaml
+from config.settings import load_settings
+from flows.rules.process_error import Place, place_text
+from flows.rules.process_finding import Severity
+from flows.rules.process_lint import History, lint
+from flows.rules.sales_process import ProcessError, SalesProcess, parse_process
+
+process_app = App(name="process", help="The sales process file: check it, show it, explain it.")
+
+
+class LintFailed(Exception):
+    """At least one finding that counts. The text says how many."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A finding with where it stands in its file. `line` counts from 1; None when the file cannot be read."""
+
+    file: str
+    line: int | None
+    place: str
+    rule: str
+    severity: Severity
+    reason: str
+    example: str
+
+
+@process_app.command(name="lint")
+def process_lint(
+    *files: Path,
+    strict: Annotated[bool, Parameter(help="Warnings fail too.")] = False,
+    history: Annotated[bool, Parameter(help="Also ask the closed deals that the ledger mirrors.")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Check process files: required, factual, inspectable, buyer-centric; and that every deal can still be won.
+
+    Exit code 1 when there are errors; with --strict also when there are warnings.
+
+    Parameters
+    ----------
+    files
+        The files to check; else the one in force.
+    """
+    found: list[Line] = []
+    for file in files or (load_settings().process_path,):
+        found += _lint(file, history=history)
+    if as_json:
+        _say(json.dumps([asdict(line) for line in found], indent=2, ensure_ascii=False))
+    else:
+        for line in found:
+            _say(f"{line.file}:{line.line or 1}: {line.severity}: {line.rule}: {line.place}: {line.reason}")
+            if line.example:
+                _say(f"    better: {line.example}")
+    errors = sum(line.severity == "error" for line in found)
+    if errors or (strict and found):
+        raise LintFailed(f"{errors} error(s), {len(found) - errors} warning(s)")
+    if not as_json:
+        _say(f"nothing to mend, {len(found)} warning(s)" if found else "nothing to mend")
+
+
+@process_app.command(name="schema")
+def process_schema() -> None:
+    """Print the JSON Schema by which editors complete the process file."""
+    from flows.rules.process_schema import schema_text
+
+    sys.stdout.write(schema_text())
+
+
+@process_app.command(name="diagram")
+def process_diagram(file: Path | None = None, *, out: Path = Path("process.svg")) -> None:
+    """Draw the process as an SVG flowchart: stages, criteria, what the worker does, how a contract can end.
+
+    Parameters
+    ----------
+    file
+        The process file; else the one in force.
+    """
+    from flows.rules.process_diagram import diagram
+
+    _write(out, diagram(_process(file)))
+
+
+@process_app.command(name="handbook")
+def process_handbook(file: Path | None = None, *, out: Path = Path("handbook.md")) -> None:
+    """Write the process as a Markdown handbook for the people who sell.
+
+    Parameters
+    ----------
+    file
+        The process file; else the one in force.
+    """
+    from flows.rules.process_handbook import handbook
+
+    _write(out, handbook(_process(file)))
+
+
+def _process(file: Path | None) -> SalesProcess:
+    return parse_process(read_yaml(file or load_settings().process_path))
+
+
+def _lint(file: Path, *, history: bool) -> Iterator[Line]:
+    """All findings on a file; one that cannot be read, or is no process, is a finding too."""
+    try:
+        content: Any = read_yaml(file)
+        process = parse_process(content)
+    except ConfigFileError as problem:
+        yield Line(str(file), problem.line, "the file", "invalid", "error", str(problem), "")
+        return
+    except ProcessError as problem:
+        for place, text in problem.problems:
+            yield _at(file, content, place, "invalid", "error", text.partition(": ")[2], "")
+        return
+    past = asyncio.run(_history(process)) if history else None
+    found = [
+        _at(file, content, f.place, f.rule, f.severity, f.reason, f.example) for f in lint(process, past)
+    ]
+    yield from sorted(found, key=lambda line: line.line or 0)
+
+
+async def _history(process: SalesProcess) -> History:
+    from flows.ledger.closed_deals import closed_deals
+    from flows.ledger.database import open_ledger
+
+    ledger = await open_ledger(load_settings().database)
+    try:
+        async with ledger.read() as tx:
+            return await closed_deals(tx, process)
+    finally:
+        await ledger.close()
+
+
+def _at(
+    file: Path, content: Any, place: Place, rule: str, severity: Severity, reason: str, example: str
+) -> Line:
+    return Line(str(file), line_of(file, place), place_text(content, place), rule, severity, reason, example)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _say(f"{path}: written")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,79 @@
+"""The process as a handbook in Markdown for the people who sell; generated, so that all read the same."""
+
+import re
+from collections.abc import Iterator
+
+from flows.rules.process_text import (
+    ACTIONS,
+    ENDINGS,
+    MODES,
+    SUPPLIERS,
+    evidence_text,
+    follow_up_text,
+    outcome_text,
+)
+from flows.rules.sales_process import SalesProcess, Stage
+
+
+def handbook(process: SalesProcess) -> str:
+    """Markdown: an overview, a chapter a stage, what the end of a contract means."""
+    return "\n".join(_lines(process)).rstrip() + "\n"
+
+
+def _lines(process: SalesProcess) -> Iterator[str]:
+    yield f"# How we sell: {_md(process.name)}"
+    yield ""
+    yield f"HubSpot pipeline: {_md(process.pipeline)}. A stage is a place where the buyer cannot go on without us."
+    yield "A deal moves on when everything listed is true **and** can be seen in HubSpot."
+    yield "How you get there is up to you."
+    yield ""
+    yield "| stage | the buyer | ready to move on when | probability |"
+    yield "|---|---|---|---|"
+    for stage in process.stages:
+        ready = "; ".join(_md(c.says) for c in stage.exit_criteria)
+        yield f"| {_md(stage.label)} | {_md(stage.buyer_step)} | {ready} | {stage.probability:.0%} |"
+    number = 0
+    for stage in process.stages:
+        yield ""
+        if stage.closed is None:
+            number += 1
+            yield f"## {number}. {_md(stage.label)}"
+        else:
+            yield f"## {_md(stage.label)}"
+        yield ""
+        yield from _stage(stage, process)
+    send = process.stage_for("send_contract")
+    if send is not None:
+        yield from ["", "## When a contract ends", ""]
+        yield f"It is sent in {_md(send.label)}. What then happens, once Dropbox Sign has confirmed it:"
+        yield ""
+        for name, rule in process.signature_outcomes:
+            yield f"- **{ENDINGS.get(name, name)}**: {_md(outcome_text(rule, process))}"
+
+
+def _stage(stage: Stage, process: SalesProcess) -> Iterator[str]:
+    yield f"**The buyer:** {_md(stage.buyer_step)}.  "
+    yield f"**How we help:** {_md(stage.help)}."
+    for action in stage.on_enter:
+        yield ""
+        does = ACTIONS.get(action, action)
+        yield f"**By itself:** when a deal comes in, the worker {does}. You need not do anything."
+    if stage.exit_criteria:
+        yield from ["", "**Ready to move on when:**", ""]
+        for c in stage.exit_criteria:
+            yield f"- [ ] **{_md(c.says)}**  "
+            seen = _md(evidence_text(c.evidence, process))
+            yield f"  Seen in HubSpot as: {seen}. Supplied by: {SUPPLIERS[c.supplied_by]}."
+    elif stage.closed is None:
+        yield from ["", "Nothing has to be true before a deal moves on."]
+    if lines := follow_up_text(stage):
+        yield from ["", f"**If it does not move on** ({_md(lines[0])}):", ""]
+        yield from (f"- {_md(line)}" for line in lines[1:])
+    if stage is not process.stages[0] and stage.closed != "lost":
+        yield from ["", f"A deal that is moved here too early: {MODES[stage.mode]}."]
+
+
+def _md(text: str) -> str:
+    """Text that means itself in Markdown, without a full stop at its end."""
+    plain = " ".join(text.split()).removesuffix(".")
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", plain)

@@ -1,0 +1,158 @@
+"""The process as picture and handbook: complete, safe to open, true to the file."""
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import config.settings
+from config.files import read_yaml
+from flows.rules.evidence import PropertyEvidence
+from flows.rules.process_diagram import diagram
+from flows.rules.process_handbook import handbook
+from flows.rules.process_text import evidence_text, follow_up_text
+from flows.rules.sales_process import SalesProcess, parse_process
+
+CONFIG = Path(config.settings.__file__).parent
+SHIPPED = [CONFIG / "sales_process.yaml", CONFIG / "examples/five_step.yaml"]
+COMPACT = Path(__file__).parents[1] / "data/good/compact.yaml"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def shown(svg: str) -> str:
+    """All text of a picture, in reading order."""
+    return " ".join(e.text or "" for e in ElementTree.fromstring(svg).iter(f"{SVG}text"))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.name)
+def test_both_say_all_of_it(file: Path) -> None:
+    """Every stage, criterion, help and ending of a contract stands in both."""
+    process = parse_process(read_yaml(file))
+    picture, book = squeezed(shown(diagram(process))), squeezed(handbook(process))
+    for stage in process.stages:
+        assert squeezed(stage.label) in picture and squeezed(stage.label) in book
+        for text in (stage.buyer_step, stage.help, *(c.says for c in stage.exit_criteria)):
+            assert squeezed(text) in picture and squeezed(text) in book
+        if stage.follow_up and stage.follow_up.task:
+            assert squeezed(stage.follow_up.task) in picture and squeezed(stage.follow_up.task) in book
+    for word in ("signedbyall", "declined", "expired", "cancelled", "failed"):
+        assert word in picture and word in book
+    assert "sendsthecontract" in picture and "sendsthecontract" in book
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.name)
+def test_the_picture_needs_nothing_from_elsewhere(file: Path) -> None:
+    """No script, no picture, no font, no address but the name of the format."""
+    svg = diagram(parse_process(read_yaml(file)))
+    assert not re.search(r"<script|<image|@import|href|url\((?!#tip)|on[a-z]+=", svg)
+    assert re.findall(r"https?://[^\"]+", svg) == ["http://www.w3.org/2000/svg"]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.name)
+def test_nothing_is_drawn_outside_the_picture(file: Path) -> None:
+    """Text and boxes lie inside; text inside its card, by a generous width a letter."""
+    root = ElementTree.fromstring(diagram(parse_process(read_yaml(file))))
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    cards = [float(r.attrib["x"]) for r in root.iter(f"{SVG}rect") if r.attrib.get("width") == "232"]
+    bottom = max(
+        float(r.attrib["y"]) + float(r.attrib["height"]) for r in root.iter(f"{SVG}rect") if "rx" in r.attrib
+    )
+    for text in root.iter(f"{SVG}text"):
+        x, y = float(text.attrib["x"]), float(text.attrib["y"])
+        assert 0 < x < width and 0 < y < height
+        card = max((c for c in cards if c <= x), default=None)
+        if card is not None and 84 < y < bottom and text.attrib["text-anchor"] == "start":
+            end = x + len(text.text or "") * float(text.attrib["font-size"]) * 0.58
+            assert end <= card + 232, text.text
+
+
+def change(where: str, value: Any) -> SalesProcess:
+    content: Any = read_yaml(COMPACT)
+    here, steps = content, [int(s) if s.isdigit() else s for s in where.split("/")]
+    for step in steps[:-1]:
+        here = here[step]
+    here[steps[-1]] = value
+    return parse_process(content)
+
+
+@settings(deadline=None)
+@given(st.text(min_size=3, max_size=300), st.text(min_size=1, max_size=100))
+def test_any_words_make_a_picture_and_a_book(says: str, label: str) -> None:
+    """Whatever stands in the file: well-formed XML, and no line of Markdown that the file's words have made up."""
+    content: Any = read_yaml(COMPACT)
+    content["stages"][1]["label"] = label
+    content["stages"][1]["exit_criteria"][0]["says"] = says
+    process = parse_process(content)
+    ElementTree.fromstring(diagram(process))
+    plain = handbook(parse_process(read_yaml(COMPACT)))
+    book = handbook(process)
+    assert len(book.split("\n")) == len(plain.split("\n"))
+    assert not re.search(r"(?<!\\)<", book)
+
+
+def test_markup_in_words_stays_words() -> None:
+    """A label cannot bring tags into the picture or the book."""
+    process = change("stages/1/label", "<script>x</script> | **A**")
+    assert "<script" not in diagram(process)
+    assert r"\<script\>x\</script\> \| \*\*A\*\*" in handbook(process)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "says"),
+    [
+        ({"property": "amount", "at_least": 5}, "deal property amount is at least 5"),
+        ({"property": "p", "equals": "x"}, "deal property p is “x”"),
+        ({"property": "p", "one_of": ["x", "y"]}, "deal property p is one of “x”, “y”"),
+        ({"contact": "signer"}, "a contact on the deal with the label “Signer”"),
+        ({"contact": "any"}, "a contact on the deal"),
+        ({"company": "any"}, "a company on the deal"),
+        ({"line_items": 3}, "at least 3 line items on the deal"),
+    ],
+)
+def test_evidence_in_words(evidence: dict[str, Any], says: str) -> None:
+    """What a rep looks for in HubSpot."""
+    process = change("stages/0/exit_criteria/0/evidence", evidence)
+    assert evidence_text(process.stages[0].exit_criteria[0].evidence, process) == says
+
+
+def test_evidence_of_an_unknown_kind_is_shown_as_written() -> None:
+    """A kind that is new to the handbook is not left out."""
+
+    class ActivityEvidence(PropertyEvidence.__base__):  # type: ignore[misc,name-defined]
+        activity: str
+        at_least: int = 1
+        any_of: tuple[dict[str, str], ...] = ()
+
+    process = parse_process(read_yaml(COMPACT))
+    given_ = ActivityEvidence(activity="meeting", at_least=2, any_of=({"a": "b"},))
+    assert evidence_text(given_, process) == "activity: meeting, at least: 2, any of: a: b"
+
+
+def test_follow_up_in_words() -> None:
+    """First when, then what; a plan of one day reads well."""
+    plan = {
+        "after_days": 1,
+        "veto_days": 1,
+        "task": "Call",
+        "email": "hello",
+        "remind_signers": True,
+        "flag_after": 3,
+    }
+    assert follow_up_text(change("stages/0/follow_up", plan).stages[0]) == (
+        "after 1 day, then every day, unless the deal had activity in the last day",
+        "the owner gets a task: Call",
+        "the owner is offered the e-mail template hello",
+        "those who have not signed are reminded",
+        "after 3 times without progress it is listed for disqualification",
+    )
+    often = change("stages/0/follow_up", {"after_days": 4, "veto_days": 0, "flag_after": 2}).stages[0]
+    assert follow_up_text(often)[0] == "after 4 days, then every 4 days"
+    assert follow_up_text(change("stages/0/follow_up", None).stages[0]) == ()
