@@ -25,7 +25,7 @@ from tests.proof.orders import run_orders
 from tests.proof.verdict import Verdict
 from tests.proof.workers import run_workers
 
-LANES = 2
+LANES = 3  # side by side: each is three processes that wait for each other
 STORIES = (Case("sign"), Case("decline"), Case("expire"), Case("cancel"), Case("sign", deaf=True))
 
 

@@ -189,14 +189,19 @@ class Scene:
         """Until nothing is delivered and nothing handled any more."""
         for _ in range(_ROUNDS):
             await self._pass(_MINUTE)
-            deaths = self.deaths
+            before = self.deaths, self._doings()
             mails = [m for m in await self.world.mail() if not (self.deaf and m.vendor == "dropbox_sign")]
             for mail in mails:
                 await self.deliver(mail)
             await self._until_idle()
-            if not mails and deaths == self.deaths:
+            if not mails and before == (self.deaths, self._doings()):
                 return
         raise AssertionError("the worker does not come to rest")
+
+    def _doings(self) -> int:
+        """Grows with whatever the victims do."""
+        log = self.home / "points.log"
+        return log.stat().st_size if log.exists() else 0
 
     async def deliver(self, mail: Mail) -> None:
         """As the vendor would: again, byte for byte, until it is acknowledged."""

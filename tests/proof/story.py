@@ -132,8 +132,9 @@ class Story:
             return
         for email in people:
             more = {"reason": "Too dear"} if does == "decline" else {}
-            acted = await stage.world.act(request_id, email, does, **more)
-            if acted and does == "decline":
+            if not await stage.world.act(request_id, email, does, **more):
+                raise AssertionError(f"the stand-in does not let a signer {does}")
+            if does == "decline":
                 return
 
     async def _move(self, stage: Stage, key: str) -> None:
