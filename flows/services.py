@@ -198,7 +198,7 @@ async def _read_portal(s: Services) -> Portal:
                 f"HubSpot's pipeline has no stage {stage.hubspot_name!r}: run `dealflow provision --apply`"
             )
         found[stage.key] = stage_id
-    role_of_label = {label: role for role, label in s.process.roles.model_dump().items()}
+    role_of_label = {label: role for role, label in s.process.role_labels.items()}
     return Portal(
         portal_id=account.portal_id,
         pipeline_id=pipeline.id,

@@ -201,7 +201,7 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
 
 def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
     """The deal at the end, from the stand-in's record."""
-    roles = {label: role for role, label in played.process.roles.model_dump().items()}
+    roles = {label: role for role, label in played.process.role_labels.items()}
     linked = deal["associations"]
     return DealFacts(
         deal_id=deal["id"],
@@ -215,6 +215,7 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
         line_items=frozenset(link["id"] for link in linked.get("line_items", [])),
         documents=frozenset({"proposal"} if deal["properties"].get("dealflow_proposal_file_id") else ()),
         signature=deal["properties"].get("dealflow_contract_status"),
+        read_at=played.ends,
     )
 
 

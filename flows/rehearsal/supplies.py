@@ -84,6 +84,7 @@ class Supplies:
             line_items=frozenset(case.line_items),
             documents=frozenset({"proposal"} if seen.get("dealflow_proposal_file_id") else ()),
             signature="completed" if signed else None,
+            read_at=self.world.now,
         )
         open_ = [c for c, v in zip(criteria, judge(criteria, facts), strict=True) if not v.met]
         return [c for c in open_ if isinstance(c.evidence, (DocumentEvidence, SignatureEvidence)) != theirs]
@@ -205,7 +206,7 @@ class Supplies:
         return self._ours_id
 
     async def _label(self, case: Case, contact_id: str, role: str) -> None:
-        label = getattr(self.process.roles, role)
+        label = self.process.role_labels[role]
         await self._link(case, "contacts", contact_id, label=label)
         case.roles.setdefault(contact_id, set()).add(role)
         case.labelled_at.setdefault((contact_id, role), self.world.now)
