@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit lock clean
+.PHONY: help demo test lint types imports unit bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ imports: $(VENV)/.dev ## Who may import whom
 
 unit: $(VENV)/.dev ## All tests (PYTEST_ARGS adds arguments)
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev ## Measure: one JSON line a benchmark (quiet machine, please)
+	@for file in tests/bench/*.py; do PYTHONPATH=. $(RUN) $$file || exit 1; done
 
 lock: ## Renew the hash-checked locks (needs uv)
 	@for lock in "--group build -o requirements.lock" "--group dev -c requirements.lock -o requirements-dev.lock"; do \

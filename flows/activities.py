@@ -1,6 +1,7 @@
 """What has taken place on deals: calls, e-mails, meetings, notes and tasks from HubSpot, as far as the process asks.
 
-Needs: scope crm.objects.contacts.read, which gates all five (developers.hubspot.com, activities guides, 2026-11-22).
+Needs: scope crm.objects.contacts.read, which gates activities (developers.hubspot.com, notes and meetings guides,
+2026-11-22; e-mail texts would need sales-email-read as well, but only their time and status are read).
 What they say stays here: notes and tasks are read only to leave out our own.
 """
 

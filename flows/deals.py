@@ -91,7 +91,9 @@ class DealFile:
     owner: Owner | None
     read_at: datetime
     activities: tuple[Activity, ...] = ()
-    entered: Mapping[str, datetime] = field(default_factory=dict)  # when it came into each stage, if asked for
+    entered: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  # when it came into each stage, if asked for
 
     @property
     def id(self) -> str:
@@ -273,9 +275,7 @@ def price_deal(s: Services, file: DealFile) -> PriceTable:
     return price_line_items([i.properties for i in file.line_items], PricingOptions(currency=currency))
 
 
-def _entered(
-    process: SalesProcess, portal: Portal, deal: Record, stage: str | None
-) -> dict[str, datetime]:
+def _entered(process: SalesProcess, portal: Portal, deal: Record, stage: str | None) -> dict[str, datetime]:
     """When the deal came into each stage, from its history as far as that was read; writing it again is no entry."""
     entries: list[tuple[str, datetime]] = []
     before: str | None = None

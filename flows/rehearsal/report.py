@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.rehearsal.checks import Check, check
 from flows.rehearsal.play import Played
-from flows.rules.exit_criteria import DealFacts, judge, unmet
+from flows.rules.exit_criteria import DealFacts, gate, judge, unmet
 from flows.rules.sales_process import Stage
 
 _EXAMPLES = 3
@@ -177,8 +177,9 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
         stage = played.process.stage(last.stage) if last.stage else None
         if stage is None or stage.closed is not None:
             continue
-        criteria = [*played.process.gate_before(stage.key), *stage.exit_criteria]
-        missing = unmet(judge(criteria, _facts(played, deal, stage)))
+        facts = _facts(played, deal, stage)
+        before = gate(played.process, stage.key, facts)
+        missing = unmet([*before, *judge(stage.exit_criteria, facts, stage.key)])
         key = (
             (stage.key, missing[0].criterion, missing[0].says)
             if missing
