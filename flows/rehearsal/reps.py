@@ -142,7 +142,7 @@ class Reps(Supplies):
         criteria = [*self.process.gate_before(stage.key), *stage.exit_criteria]
         await self._correct_addresses(case)
         for criterion in self._unmet(case, seen, criteria, theirs=True):
-            await self._provide(case, criterion)
+            await self._provide(case, criterion.evidence)
         await self._fill_in_papers(case, seen, mending=True)
         documents = self._unmet(case, seen, criteria, theirs=False)
         making = self.process.stage_for("generate_proposal")
