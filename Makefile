@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit crash lock clean
+.PHONY: help demo test lint types imports unit crash bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ unit: $(VENV)/.dev ## All tests (PYTEST_ARGS adds arguments, PARALLEL= runs them
 
 crash: $(VENV)/.dev ## The worker killed at every point, every fault, many orders: half an hour (needs PostgreSQL)
 	@$(RUN) -m tests.proof $(CRASH_ARGS)
+
+bench: $(VENV)/.dev ## Measure: one JSON line a benchmark (quiet machine, please)
+	@for file in tests/bench/*.py; do PYTHONPATH=. $(RUN) $$file || exit 1; done
 
 lock: ## Renew the hash-checked locks (needs uv)
 	@for lock in "--group build -o requirements.lock" "--group dev -c requirements.lock -o requirements-dev.lock"; do \

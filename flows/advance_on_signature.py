@@ -206,7 +206,7 @@ async def _complete(
         on_file = await papers.kinds_on_file(tx, [file.id])
     facts = file.facts(documents=on_file.get(file.id, ()), signature="completed")
     stage = s.process.stage_for("send_contract")
-    missing = unmet(judge(stage.exit_criteria, facts)) if stage else ()
+    missing = unmet(judge(stage.exit_criteria, facts, stage.key)) if stage else ()
     if missing:
         return Outcome(
             "held", "signed, but not moved", deal_id=file.id, reasons=tuple(v.missing for v in missing)

@@ -76,6 +76,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ("flows.documents", "DocumentError"),
         ("flows.provision", "ProvisionError"),
         ("flows.replay", "ReplayError"),
+        ("flows.explain", "ExplainError"),
         ("flows.setup_prefect", "PrefectSetupError"),
         ("flows.launch", "LaunchError"),
         ("flows.demo", "DemoFailed"),
@@ -250,6 +251,57 @@ def reconcile(*, as_json: Json = False) -> None:
     if done.findings:
         _show(done.as_json()["findings"], False)
     _say(done.summary)
+
+
+@app.command
+def explain(
+    deal: str | None = None, *, stage: str | None = None, unproven: bool = False, as_json: Json = False
+) -> None:
+    """Why a deal may stand in a stage or not: each criterion with its proof, and the smallest set of facts it lacks.
+
+    Exit code 0 when the gate is open, 1 when it is not.
+
+    Parameters
+    ----------
+    deal
+        HubSpot's id of the deal.
+    stage
+        The stage to ask about, by its key in the process file; else the one that comes next.
+    unproven
+        All deals that stand in a stage whose gate they do not meet, instead of one deal.
+    """
+    from rich.console import Console
+
+    from flows import explain as explaining
+    from flows.explain_show import show, show_unproven
+    from flows.services import open_services
+
+    if unproven == bool(deal) or (unproven and stage):
+        raise WrongUsage("name a deal (with --stage, if you like), or ask for --unproven: one of both")
+    settings = _settings()
+
+    async def go() -> tuple[list[explaining.Explained], Any]:
+        s = await open_services(settings)
+        try:
+            if unproven:
+                return await explaining.unproven(s), s.process
+            return [await explaining.explain_deal(s, deal or "", stage)], s.process
+        finally:
+            await s.close()
+
+    found, process = _run(go())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    if as_json:
+        rows = [one.as_json() for one in found]
+        _say(json.dumps(rows if unproven else rows[0], indent=2))
+    elif unproven:
+        show_unproven(found, process, console)
+    else:
+        show(found[0], process, console)
+    if unproven and found:
+        raise Refused(f"{len(found)} deal(s) stand in a stage without proof")
+    if not unproven and not found[0].explanation.open:
+        raise Refused(f"the gate to {found[0].explanation.target} is shut")
 
 
 @app.command

@@ -1,16 +1,28 @@
-"""A deal with everything around it, read fresh from HubSpot in bulk: seven calls for up to a hundred deals."""
+"""A deal with everything around it, read fresh from HubSpot in bulk: seven calls for up to a hundred deals, and two
+more for each type of activity that the process asks for (see activities.py).
+
+Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from connectors.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
+from flows.activities import read_activities
 from flows.retries import reading
-from flows.rules.exit_criteria import DealFacts
+from flows.rules.exit_criteria import (
+    Activity,
+    DealFacts,
+    Proof,
+    asks_for_entries,
+    entered_at,
+    properties_of,
+)
 from flows.rules.pricing import PriceTable, PricingOptions, price_line_items
-from flows.rules.sales_process import PropertyEvidence, SalesProcess
+from flows.rules.sales_process import SalesProcess
 from flows.services import Portal, Services
 
 _FRESH_S = 60
@@ -78,6 +90,10 @@ class DealFile:
     line_items: tuple[Record, ...]
     owner: Owner | None
     read_at: datetime
+    activities: tuple[Activity, ...] = ()
+    entered: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  # when it came into each stage, if asked for
 
     @property
     def id(self) -> str:
@@ -93,7 +109,13 @@ class DealFile:
                     return contact
         return self.contacts[0] if self.contacts else None
 
-    def facts(self, *, documents: Iterable[str] = (), signature: str | None = None) -> DealFacts:
+    def facts(
+        self,
+        *,
+        documents: Iterable[str] = (),
+        signature: str | None = None,
+        papers: Mapping[str, Proof] | None = None,
+    ) -> DealFacts:
         """What exit criteria are judged on."""
         return DealFacts(
             deal_id=self.id,
@@ -104,22 +126,23 @@ class DealFile:
             line_items=frozenset(i.id for i in self.line_items),
             documents=frozenset(documents),
             signature=signature,
+            activities=self.activities,
+            entered=self.entered,
+            papers=papers or {},
+            read_at=self.read_at,
         )
 
 
 def deal_properties(process: SalesProcess, extra: Iterable[str] = ()) -> tuple[str, ...]:
     """Every deal property that the process or a template asks for, without repeats."""
-    asked = [
-        c.evidence.property
-        for stage in process.stages
-        for c in stage.exit_criteria
-        if isinstance(c.evidence, PropertyEvidence)
-    ]
-    return tuple(dict.fromkeys([*DEAL_PROPERTIES, *asked, *extra]))
+    return tuple(dict.fromkeys([*DEAL_PROPERTIES, *properties_of(process), *extra]))
 
 
-async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = False) -> dict[str, DealFile]:
-    """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage.
+async def read_deals(
+    s: Services, deal_ids: Sequence[str], *, history: bool = False, activities: bool = True
+) -> dict[str, DealFile]:
+    """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage, also
+    read where a criterion asks for it. `activities`: False where nothing is judged.
 
     Raises TransientError when HubSpot answers an error for one of them: that says nothing about the deal.
     """
@@ -133,7 +156,7 @@ async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = Fa
             "deals",
             ids,
             properties=deal_properties(s.process, wanted["deal"]),
-            history=("dealstage",) if history else (),
+            history=("dealstage",) if history or (activities and asks_for_entries(s.process)) else (),
         )
     )
     for error in deals.failed.values():
@@ -149,16 +172,17 @@ async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = Fa
     linked = await asyncio.gather(*(_linked(s, kind, real, asked) for kind, asked in properties.items()))
     links = {kind: found for kind, (found, _) in zip(properties, linked, strict=True)}
     contacts, companies, line_items = (records for _, records in linked)
+    happened = await read_activities(s, real) if activities else {}
     owners = {owner.id: owner for owner in portal.owners}
     now = s.clock()
     files: dict[str, DealFile] = {}
     for asked, deal in deals.records.items():
         on_deal = {kind: links[kind].get(deal.id, ()) for kind in links}
+        ours = deal.properties.get("pipeline") == portal.pipeline_id
+        stage = portal.stage_key(deal.properties.get("dealstage")) if ours else None
         files[asked] = DealFile(
             deal=deal,
-            stage=portal.stage_key(deal.properties.get("dealstage"))
-            if deal.properties.get("pipeline") == portal.pipeline_id
-            else None,
+            stage=stage,
             contacts=tuple(
                 DealContact(contacts[link.to_id], _roles(link, portal))
                 for link in _sorted(on_deal["contacts"])
@@ -174,6 +198,8 @@ async def read_deals(s: Services, deal_ids: Sequence[str], *, history: bool = Fa
             ),
             owner=owners.get(deal.properties.get("hubspot_owner_id") or ""),
             read_at=now,
+            activities=happened.get(deal.id, ()),
+            entered=_entered(s.process, portal, deal, stage),
         )
     return files
 
@@ -247,6 +273,18 @@ def price_deal(s: Services, file: DealFile) -> PriceTable:
     """The deal's line items as a priced table. Raises PricingError."""
     currency = file.deal.properties.get("deal_currency_code") or s.process.currency
     return price_line_items([i.properties for i in file.line_items], PricingOptions(currency=currency))
+
+
+def _entered(process: SalesProcess, portal: Portal, deal: Record, stage: str | None) -> dict[str, datetime]:
+    """When the deal came into each stage, from its history as far as that was read; writing it again is no entry."""
+    entries: list[tuple[str, datetime]] = []
+    before: str | None = None
+    for past in reversed(deal.history.get("dealstage", ())):
+        key = portal.stage_key(past.value)
+        if key is not None and past.at is not None and past.value != before:
+            entries.append((key, past.at))
+        before = past.value
+    return entered_at(process, stage, entries)
 
 
 async def _linked(

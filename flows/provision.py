@@ -158,7 +158,7 @@ def _new_stage(stage: Stage, order: int) -> NewStage:
 
 def _labels(portal: Portal, process: SalesProcess) -> Iterator[Change]:
     known = {t.label for t in portal.list_labels("deals", "contacts")}
-    for role, label in process.roles.model_dump().items():
+    for role, label in process.role_labels.items():
         if label not in known:
             yield Change(
                 f"association label {label!r} between deal and contact",

@@ -27,7 +27,9 @@ from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
 from flows.ledger.papers import Paper
 from flows.retries import writing
-from flows.rules.exit_criteria import Verdict, gate, unmet
+from flows.rules.evidence import ways
+from flows.rules.exit_criteria import DealFacts, Verdict, asked_before, gate, unmet
+from flows.rules.explain import Asked, smallest
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.pricing import PricingError
 from flows.rules.signing import Hold, Signer
@@ -119,9 +121,11 @@ async def _prepare_contract(
     """Gate, signers, text: all must stand before anything is written down."""
     async with s.ledger.read() as tx:
         on_file = await papers.kinds_on_file(tx, [file.id])
-    verdicts = gate(s.process, stage, file.facts(documents=on_file.get(file.id, ())))
+    facts = file.facts(documents=on_file.get(file.id, ()))
+    verdicts = gate(s.process, stage, facts)
     chosen = signers_of(s, file)
     reasons = [f"{v.says}: {v.missing}" for v in unmet(verdicts)]
+    reasons += _smallest(verdicts, asked_before(s.process, stage), facts)
     reasons += chosen.reasons if isinstance(chosen, Hold) else ()
     reasons += await _doubts(event, file, s)
     if reasons or isinstance(chosen, Hold):
@@ -160,6 +164,15 @@ async def _prepare_contract(
             now=s.clock(),
         )
     return contract, verdicts
+
+
+def _smallest(verdicts: Sequence[Verdict], asked: Asked, facts: DealFacts) -> list[str]:
+    """The smallest set of facts that would open the gate, where the reasons do not say it already."""
+    open_ = {v.criterion for v in unmet(verdicts)}
+    choices = any(len(ways(c.evidence)) > 1 for _, c in asked if c.key in open_)
+    if not choices and len(open_) < 2:
+        return []
+    return [f"The smallest set of facts that opens it: {smallest(asked, facts).text}"]
 
 
 def _same(before: Contract, paper: Paper, chosen: Sequence[Signer]) -> bool:

@@ -84,8 +84,12 @@ class Services:
 
     def deal_url(self, deal_id: str) -> str:
         """Where a person sees the deal."""
+        return self.record_url("0-3", deal_id)
+
+    def record_url(self, object_type_id: str, record_id: str) -> str:
+        """Where a person sees a record: 0-1 contacts, 0-2 companies, 0-3 deals."""
         portal_id = self._portal.portal_id if self._portal else self.settings.hubspot_portal_id or "0"
-        return f"{self.settings.hubspot_app_url}/contacts/{portal_id}/record/0-3/{deal_id}"
+        return f"{self.settings.hubspot_app_url}/contacts/{portal_id}/record/{object_type_id}/{record_id}"
 
     def request_url(self, request_id: str) -> str:
         """Where a person sees the signature request."""
@@ -200,7 +204,7 @@ async def _read_portal(s: Services) -> Portal:
                 f"HubSpot's pipeline has no stage {stage.hubspot_name!r}: run `dealflow provision --apply`"
             )
         found[stage.key] = stage_id
-    role_of_label = {label: role for role, label in s.process.roles.model_dump().items()}
+    role_of_label = {label: role for role, label in s.process.role_labels.items()}
     return Portal(
         portal_id=account.portal_id,
         pipeline_id=pipeline.id,

@@ -190,7 +190,7 @@ async def absorb(
     since = await watch_from_now(s)
     for at in range(0, len(ids), _CHUNK):
         chunk = ids[at : at + _CHUNK]
-        files = await read_deals(s, chunk, history=True)
+        files = await read_deals(s, chunk, history=True, activities=False)
         await _store(s, files, since, swept, found)
         # A merged deal answers as its survivor: under its old id it is no more.
         gone = [deal_id for deal_id in chunk if deal_id not in files or files[deal_id].id != deal_id]

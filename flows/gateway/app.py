@@ -14,6 +14,7 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
 from config.settings import Settings, SettingsError
 from flows.gateway import ops_page
+from flows.gateway.deal_page import DealPage
 from flows.gateway.receiver import Receiver
 from flows.ledger import effects, inbox, presence
 from flows.ledger.database import Ledger
@@ -22,6 +23,11 @@ from flows.services import load_process
 log = logging.getLogger(__name__)
 
 _ALIVE_S = 30
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
+"""Headers of pages for people: kept by nobody, and nothing on them runs."""
 
 
 def check(settings: Settings) -> None:
@@ -119,6 +125,7 @@ def _add_ops_page(app: FastAPI, settings: Settings, ledger: Ledger, clock: Calla
     assert password is not None
     process = load_process(settings)
     basic = HTTPBasic(realm="dealflow")
+    deals = DealPage(settings, process)
 
     def logged_in(given: Annotated[HTTPBasicCredentials, Depends(basic)]) -> None:
         user_ok = hmac.compare_digest(given.username.encode(), settings.ops_user.encode())
@@ -129,10 +136,10 @@ def _add_ops_page(app: FastAPI, settings: Settings, ledger: Ledger, clock: Calla
     @app.get("/", dependencies=[Depends(logged_in)])
     async def ops() -> HTMLResponse:
         """The ops page."""
-        return HTMLResponse(
-            await ops_page.render(settings, process, ledger, clock()),
-            headers={
-                "Cache-Control": "no-store",
-                "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-            },
-        )
+        return HTMLResponse(await ops_page.render(settings, process, ledger, clock()), headers=_PRIVATE)
+
+    @app.get("/deals/{deal_id}", dependencies=[Depends(logged_in)])
+    async def deal(deal_id: str, stage: str | None = None) -> HTMLResponse:
+        """What one deal needs."""
+        page = await deals.render(deal_id, stage)
+        return HTMLResponse(page.html, page.status, headers=_PRIVATE)

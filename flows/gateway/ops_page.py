@@ -30,11 +30,16 @@ def _ago(moment: datetime | None, now: datetime) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
-async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now: datetime) -> str:
-    """The page as HTML; everything shown is escaped."""
-    environment = jinja2.Environment(
+def pages() -> jinja2.Environment:
+    """The gateway's page templates; everything they show is escaped."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_PAGES), autoescape=True, undefined=jinja2.StrictUndefined
     )
+
+
+async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now: datetime) -> str:
+    """The page as HTML; everything shown is escaped."""
+    environment = pages()
     environment.filters["ago"] = lambda moment: _ago(moment, now)
     data: Overview = await overview(process, ledger, now)
     links: Mapping[str, Any] = {

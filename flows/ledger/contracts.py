@@ -84,6 +84,13 @@ async def latest(tx: AsyncConnection, deal_id: str) -> Contract | None:
     return _one((await tx.execute(query)).first())
 
 
+async def latest_of(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, Contract]:
+    """The newest revision of each of these deals that has one."""
+    query = sa.select(contracts).where(contracts.c.deal_id.in_(list(deal_ids)))
+    rows = await tx.execute(query.order_by(contracts.c.revision))
+    return {row.deal_id: _contract(row) for row in rows}
+
+
 async def by_token(tx: AsyncConnection, token: str) -> Contract | None:
     """The revision that was sent under this token."""
     return _one((await tx.execute(sa.select(contracts).where(contracts.c.token == token))).first())

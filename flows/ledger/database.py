@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from flows.ledger import direct
 
 _BUSY_S = 15.0
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_migrations: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 class LedgerError(Exception):
@@ -142,7 +144,9 @@ def _cause(problem: BaseException) -> str:
 
 async def upgrade(ledger: Ledger) -> None:
     """Bring the tables to the newest shape; several processes may do so at once."""
-    async with ledger.write() as tx:
+    # Alembic keeps the migration under way in its modules: two in one event loop would write into each other's ledger.
+    lock = _migrations.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with lock, ledger.write() as tx:
         if ledger.dialect == "postgresql":
             await tx.execute(sa.text("select pg_advisory_xact_lock(726411)"))
         await tx.run_sync(_upgrade)

@@ -1,5 +1,6 @@
 """Rendered documents, frozen: the very bytes that were filed or sent, versioned by what they were made from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,6 +90,28 @@ async def kinds_on_file(tx: AsyncConnection, deal_ids: list[str]) -> dict[str, s
     found: dict[str, set[str]] = {}
     for deal_id, kind in rows:
         found.setdefault(deal_id, set()).add(kind)
+    return found
+
+
+@dataclass(frozen=True)
+class Filed:
+    """Where a document lies in HubSpot, and when it was made."""
+
+    file_id: str
+    created_at: datetime
+
+
+async def filed(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, dict[str, Filed]]:
+    """The newest filed document of each kind, per deal; without the bytes."""
+    columns = (papers.c.deal_id, papers.c.kind, papers.c.file_id, papers.c.created_at)
+    rows = await tx.execute(
+        sa.select(*columns)
+        .where(papers.c.deal_id.in_(list(deal_ids)), papers.c.file_id.is_not(None))
+        .order_by(papers.c.version)
+    )
+    found: dict[str, dict[str, Filed]] = {}
+    for deal_id, kind, file_id, created_at in rows:
+        found.setdefault(deal_id, {})[kind] = Filed(file_id, created_at)
     return found
 
 

@@ -139,6 +139,7 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
             if items.get(link["id"]) and _instant(items[link["id"]]) <= moment
         ),
         documents=frozenset({"proposal"} if proposals else ()),
+        read_at=moment,
     )
 
 

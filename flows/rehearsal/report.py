@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.rehearsal.checks import Check, check
 from flows.rehearsal.play import Played
-from flows.rules.exit_criteria import DealFacts, judge, unmet
+from flows.rules.exit_criteria import DealFacts, gate, judge, unmet
 from flows.rules.sales_process import Stage
 
 _EXAMPLES = 3
@@ -177,8 +177,9 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
         stage = played.process.stage(last.stage) if last.stage else None
         if stage is None or stage.closed is not None:
             continue
-        criteria = [*played.process.gate_before(stage.key), *stage.exit_criteria]
-        missing = unmet(judge(criteria, _facts(played, deal, stage)))
+        facts = _facts(played, deal, stage)
+        before = gate(played.process, stage.key, facts)
+        missing = unmet([*before, *judge(stage.exit_criteria, facts, stage.key)])
         key = (
             (stage.key, missing[0].criterion, missing[0].says)
             if missing
@@ -201,7 +202,7 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
 
 def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
     """The deal at the end, from the stand-in's record."""
-    roles = {label: role for role, label in played.process.roles.model_dump().items()}
+    roles = {label: role for role, label in played.process.role_labels.items()}
     linked = deal["associations"]
     return DealFacts(
         deal_id=deal["id"],
@@ -215,6 +216,7 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
         line_items=frozenset(link["id"] for link in linked.get("line_items", [])),
         documents=frozenset({"proposal"} if deal["properties"].get("dealflow_proposal_file_id") else ()),
         signature=deal["properties"].get("dealflow_contract_status"),
+        read_at=played.ends,
     )
 
 

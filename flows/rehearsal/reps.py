@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from flows.rehearsal.buyers import Buyer
 from flows.rehearsal.supplies import Case, Seen, Supplies
-from flows.rules.sales_process import DocumentEvidence, PropertyEvidence, Stage
+from flows.rules.exit_criteria import properties_of
+from flows.rules.sales_process import DocumentEvidence, Stage
 
 _ENDED = ("declined", "expired", "canceled", "failed")
 
@@ -20,12 +21,7 @@ class Reps(Supplies):
     @property
     def watched(self) -> list[str]:
         """Deal properties that reps look at on the board."""
-        asked = [
-            c.evidence.property
-            for stage in self.process.stages
-            for c in stage.exit_criteria
-            if isinstance(c.evidence, PropertyEvidence)
-        ]
+        asked = properties_of(self.process)
         own = ["proposal_file_id", "contract_status", "contract_request_id", "lead_key"]
         return list(
             dict.fromkeys(["dealstage", *asked, *(f"dealflow_{n}" for n in own), *self._printed("deal")])
@@ -146,7 +142,7 @@ class Reps(Supplies):
         criteria = [*self.process.gate_before(stage.key), *stage.exit_criteria]
         await self._correct_addresses(case)
         for criterion in self._unmet(case, seen, criteria, theirs=True):
-            await self._provide(case, criterion)
+            await self._provide(case, criterion.evidence)
         await self._fill_in_papers(case, seen, mending=True)
         documents = self._unmet(case, seen, criteria, theirs=False)
         making = self.process.stage_for("generate_proposal")

@@ -12,12 +12,14 @@ from flows.rehearsal.buyers import Buyer
 from flows.rehearsal.rates import Rates
 from flows.rehearsal.signers import MISTYPED, Signers
 from flows.rehearsal.world import World
+from flows.rules.evidence import AllOf, AnyOf, ContactsEvidence, DateEvidence
 from flows.rules.exit_criteria import DealFacts, judge
 from flows.rules.sales_process import (
     CompanyEvidence,
     ContactEvidence,
     Criterion,
     DocumentEvidence,
+    Evidence,
     LineItemEvidence,
     PropertyEvidence,
     SalesProcess,
@@ -84,6 +86,7 @@ class Supplies:
             line_items=frozenset(case.line_items),
             documents=frozenset({"proposal"} if seen.get("dealflow_proposal_file_id") else ()),
             signature="completed" if signed else None,
+            read_at=self.world.now,
         )
         open_ = [c for c, v in zip(criteria, judge(criteria, facts), strict=True) if not v.met]
         return [c for c in open_ if isinstance(c.evidence, (DocumentEvidence, SignatureEvidence)) != theirs]
@@ -95,7 +98,7 @@ class Supplies:
             ):
                 case.forgot.add(criterion.key)
             if criterion.key not in case.forgot:
-                await self._provide(case, criterion)
+                await self._provide(case, criterion.evidence)
 
     def _forgets(self, criterion: Criterion) -> float:
         match criterion.evidence:
@@ -108,11 +111,26 @@ class Supplies:
             case _:
                 return 0.0
 
-    async def _provide(self, case: Case, criterion: Criterion) -> None:
-        match criterion.evidence:
+    async def _provide(self, case: Case, evidence: Evidence) -> None:
+        """What a rep can put on the deal; of a choice the first. (They log no activities yet.)"""
+        match evidence:
+            case AnyOf(any_of=parts):
+                await self._provide(case, parts[0])
+            case AllOf(all_of=parts):
+                for part in parts:
+                    await self._provide(case, part)
             case PropertyEvidence() as wanted:
                 values = {wanted.property: self._value(case, wanted)}
                 await self.world.rep("deals", id=case.deal_id, properties=values)
+            case DateEvidence() as wanted:
+                # "after" another day: far enough ahead of what anybody writes there.
+                days = wanted.within_days if wanted.within_days is not None else 400 if wanted.after else 30
+                values = {wanted.date: f"{self.world.now + timedelta(days=days):%Y-%m-%d}"}
+                await self.world.rep("deals", id=case.deal_id, properties=values)
+            case ContactsEvidence(contacts=least):
+                for number in range(len(case.roles), least):
+                    name = f"{case.buyer.first}-{number}"
+                    await self._new_contact(case, name, case.buyer.person(name), None)
             case ContactEvidence(contact="any"):
                 case.contact_id = await self._new_contact(case, case.buyer.first, case.buyer.email, None)
             case ContactEvidence(contact=role):
@@ -131,6 +149,8 @@ class Supplies:
     def _value(self, case: Case, wanted: PropertyEvidence) -> str:
         if wanted.at_least is not None:
             return str(max(wanted.at_least, case.buyer.budget))
+        if wanted.at_most is not None:
+            return str(min(wanted.at_most, case.buyer.budget))
         if wanted.equals is not None:
             return wanted.equals
         if wanted.one_of:
@@ -205,7 +225,7 @@ class Supplies:
         return self._ours_id
 
     async def _label(self, case: Case, contact_id: str, role: str) -> None:
-        label = getattr(self.process.roles, role)
+        label = self.process.role_labels[role]
         await self._link(case, "contacts", contact_id, label=label)
         case.roles.setdefault(contact_id, set()).add(role)
         case.labelled_at.setdefault((contact_id, role), self.world.now)

@@ -22,7 +22,9 @@ from connectors.hubspot.portal import Portal
 from flows.launch import Parts
 from flows.provision import plan
 from flows.rehearsal.loopback import loopback_client
-from flows.rules.sales_process import PropertyEvidence, SalesProcess
+from flows.rules.evidence import DateEvidence, PropertyEvidence
+from flows.rules.exit_criteria import evidence_of, properties_of
+from flows.rules.sales_process import SalesProcess
 
 GATEWAY = "http://127.0.0.1"
 """Our public address in a rehearsal; nobody connects to it."""
@@ -224,23 +226,24 @@ def _provision(portal: Portal, process: SalesProcess) -> dict[str, str]:
     for change in plan(portal, process):
         change.apply()
     known = {p.name: p.type for p in portal.list_properties("deals")}
-    asked = {
-        c.evidence.property: c.evidence
-        for stage in process.stages
-        for c in stage.exit_criteria
-        if isinstance(c.evidence, PropertyEvidence)
-    }
-    for name, evidence in asked.items():
+    days: set[str | None] = set()
+    numbers: set[str] = set()
+    for leaf in evidence_of(process):
+        if isinstance(leaf, DateEvidence):
+            days |= {leaf.date, leaf.after}
+        elif isinstance(leaf, PropertyEvidence) and (leaf.at_least is not None or leaf.at_most is not None):
+            numbers.add(leaf.property)
+    for name in properties_of(process):
         if name in known:
             continue
-        kind = "number" if evidence.at_least is not None else "string"
+        kind = "date" if name in days else "number" if name in numbers else "string"
         portal.create_property(
             "deals",
             name,
             label=name,
             group="dealflow",
             type=kind,
-            field_type="number" if kind == "number" else "text",
+            field_type="text" if kind == "string" else kind,
         )
         known[name] = kind
     return known

@@ -1,6 +1,6 @@
 """The sales process file as typed values: stages, exit criteria, who sells, who gets a lead, who signs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,6 +12,7 @@ from flows.rules.evidence import Evidence as Evidence
 from flows.rules.evidence import LineItemEvidence as LineItemEvidence
 from flows.rules.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.evidence import SignatureEvidence as SignatureEvidence
+from flows.rules.evidence import leaves
 from flows.rules.follow_up_plan import FollowUp
 from flows.rules.process_error import ProcessError as ProcessError
 from flows.rules.process_error import WrongAt, problem_of, repeated
@@ -119,18 +120,32 @@ class Routing(_Part):
     otherwise: Literal["take_turns"] | Email = "take_turns"
 
 
-class Roles(_Part):
-    """Association labels between deal and contact that carry a role."""
+RoleLabel = Annotated[str, Field(min_length=1)]
 
-    signer: Annotated[str, Field(min_length=1)] = "Signer"
-    decision_maker: Annotated[str, Field(min_length=1)] = "Decision maker"
+
+class Roles(_Part):
+    """Association labels between deal and contact that carry a role. The optional ones are in force when they are
+    named here or asked for by a criterion: see `SalesProcess.role_labels`.
+    """
+
+    signer: RoleLabel = "Signer"
+    decision_maker: RoleLabel = "Decision maker"
+    budget_holder: RoleLabel | None = None
+    legal: RoleLabel | None = None
 
     @model_validator(mode="after")
     def _differ(self) -> "Roles":
-        labels = list(self.model_dump().values())
-        if len(set(labels)) != len(labels):
-            raise ValueError("each role needs a label of its own")
+        _refuse_shared([label for label in self.model_dump().values() if label])
         return self
+
+
+_OPTIONAL_ROLES = {"budget_holder": "Budget holder", "legal": "Legal"}
+"""Roles that not every process has, with the label they get when none is given."""
+
+
+def _refuse_shared(labels: Sequence[str]) -> None:
+    if len(set(labels)) != len(labels):
+        raise ValueError("each role needs a label of its own")
 
 
 class OutcomeRule(_Part):
@@ -206,11 +221,28 @@ class SalesProcess(_Part):
         roles = {"any", *type(self.roles).model_fields}
         for i, stage in enumerate(self.stages):
             for n, criterion in enumerate(stage.exit_criteria):
-                evidence = criterion.evidence
-                if isinstance(evidence, ContactEvidence) and evidence.contact not in roles:
-                    text = f"criterion {criterion.key}: there is no role {evidence.contact!r}"
-                    raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", "contact")
+                for evidence in leaves(criterion.evidence):
+                    if isinstance(evidence, ContactEvidence) and evidence.contact not in roles:
+                        text = f"criterion {criterion.key}: there is no role {evidence.contact!r}"
+                        raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", "contact")
+        _refuse_shared(list(self.role_labels.values()))
         return self
+
+    @property
+    def role_labels(self) -> dict[str, str]:
+        """The roles in force and their association labels."""
+        asked = {
+            evidence.contact
+            for stage in self.stages
+            for criterion in stage.exit_criteria
+            for evidence in leaves(criterion.evidence)
+            if isinstance(evidence, ContactEvidence)
+        }
+        given = self.roles.model_dump()
+        labels = {
+            role: label or (_OPTIONAL_ROLES[role] if role in asked else None) for role, label in given.items()
+        }
+        return {role: label for role, label in labels.items() if label}
 
     def stage(self, key: str) -> Stage:
         """The stage with this key. Raises KeyError."""

@@ -31,6 +31,18 @@ async def _end(
     return found
 
 
+async def test_the_newest_revisions_of_several_deals(ledger: Ledger, clock: Any) -> None:
+    """The highest revision of each; deals without one are left out."""
+    first = await _begin(ledger, clock, "t1")
+    await _end(ledger, clock, first, "declined")
+    second = await _begin(ledger, clock, "t2")
+    other = await _begin(ledger, clock, "t3", deal="2")
+    await _begin(ledger, clock, "t4", deal="3")
+    async with ledger.read() as tx:
+        assert await contracts.latest_of(tx, ["1", "2", "9"]) == {"1": second, "2": other}
+        assert await contracts.latest_of(tx, []) == {}
+
+
 async def test_the_first_revision(ledger: Ledger, clock: Any) -> None:
     """A contract begins as `sending`, with all that is needed to send it and to find it again."""
     made = await _begin(ledger, clock, "t1")

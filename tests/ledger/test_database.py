@@ -253,3 +253,13 @@ async def test_turns_are_taken_one_at_a_time(ledger: Ledger) -> None:
     assert all(job.exception() is None for job in jobs)
     assert most == 2
     assert ledger._turns == {}
+
+
+async def test_two_ledgers_are_migrated_side_by_side(tmp_path: Path) -> None:
+    """Alembic knows of one migration at a time: the other waits instead of writing into the wrong ledger."""
+    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in "abc"]
+    opened = await asyncio.gather(*(open_ledger(url) for url in urls))
+    for one in opened:
+        async with one.read() as tx:
+            assert (await tx.execute(sa.select(sa.func.count()).select_from(cursors))).scalar_one() == 0
+        await one.close()

@@ -16,6 +16,25 @@ def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+async def test_the_newest_filed_of_each_kind(ledger: Ledger, clock: Any) -> None:
+    """Per deal and kind the latest version that lies in HubSpot, with its file and when it was made."""
+    old = await _freeze(ledger, clock, "v1")
+    new = await _freeze(ledger, clock, "v2")
+    await _freeze(ledger, clock, "v3")
+    contract = await _freeze(ledger, clock, "c1", kind="contract")
+    other = await _freeze(ledger, clock, "v1", deal="2")
+    async with ledger.write() as tx:
+        for paper, file_id in ((new, "f2"), (old, "f1"), (contract, "f3"), (other, "f4")):
+            await papers.note_file(tx, paper.id, file_id)
+        found = await papers.filed(tx, ["1", "3"])
+    assert found == {
+        "1": {
+            "proposal": papers.Filed("f2", new.created_at),
+            "contract": papers.Filed("f3", contract.created_at),
+        }
+    }
+
+
 async def _freeze(
     ledger: Ledger,
     clock: Any,

@@ -1,12 +1,13 @@
 """Exit criteria: what proves each, what is missing, and the gate before a stage."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.exit_criteria import DealFacts, gate, judge, unmet
+from flows.rules.exit_criteria import Activity, DealFacts, Proof, entered_at, gate, judge, unmet
 from flows.rules.sales_process import Criterion, SalesProcess, parse_process
 
 
@@ -23,6 +24,22 @@ def criterion(evidence: dict[str, Any], **more: Any) -> Criterion:
 
 def facts(**more: Any) -> DealFacts:
     return DealFacts("1", None, **more)
+
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ENTERED = NOW - timedelta(days=3)
+
+
+def done(kind: Any, ident: str, days_ago: float) -> Activity:
+    return Activity(kind, ident, NOW - timedelta(days=days_ago))
+
+
+def today(**more: Any) -> dict[str, Any]:
+    return {"read_at": NOW, "entered": {"s": ENTERED}, **more}
+
+
+def day(value: str | None, **more: str) -> dict[str, Any]:
+    return today(properties={"d": value, **more})
 
 
 CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -58,13 +75,65 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"signature": "completed"}, {"signature": "completed"}, "signature completed"),
     ({"signature": "completed"}, {"signature": "declined"}, ""),
     ({"signature": "completed"}, {}, ""),
+    ({"property": "n", "at_most": 5}, {"properties": {"n": "5.0"}}, "deal property n"),
+    ({"property": "n", "at_most": 5}, {"properties": {"n": "5.01"}}, ""),
+    ({"property": "n", "at_most": 5}, {"properties": {"n": ""}}, ""),
+    ({"property": "n", "at_most": 5}, {"properties": {"n": "-Infinity"}}, ""),
+    ({"contacts": 2}, {"contacts": {"9": frozenset(), "7": frozenset({"signer"})}}, "2 contact(s)"),
+    ({"contacts": 2}, {"contacts": {"7": frozenset({"signer", "legal"})}}, ""),
+    ({"date": "d", "not_past": True}, day("2026-11-22"), "deal property d"),
+    ({"date": "d", "not_past": True}, day("2026-11-21T23:59:59Z"), ""),
+    ({"date": "d", "not_past": True}, day("2026-11-22T00:30:00+02:00"), ""),
+    ({"date": "d", "not_past": True}, day("soon"), ""),
+    ({"date": "d", "not_past": True}, day(None), ""),
+    ({"date": "d", "not_past": True}, {"properties": {"d": "2099-01-01"}}, ""),
+    ({"date": "d", "within_days": 3}, day("2026-11-22"), "deal property d"),
+    ({"date": "d", "within_days": 3}, day("2026-11-25T22:00:00Z"), "deal property d"),
+    ({"date": "d", "within_days": 3}, day("2026-11-26"), ""),
+    ({"date": "d", "within_days": 3}, day("2026-11-21"), ""),
+    ({"date": "d", "after": "e"}, day("2026-11-23", e="2026-11-22"), "deal property d"),
+    ({"date": "d", "after": "e"}, day("2026-11-22", e="2026-11-22T23:00:00Z"), ""),
+    ({"date": "d", "after": "e"}, day("2026-11-23"), ""),
+    ({"activity": "call"}, today(activities=[done("call", "4", 30)]), "call 4"),
+    ({"activity": "call"}, today(activities=[done("email", "4", 30)]), ""),
+    ({"activity": "call"}, today(activities=[done("call", "4", -1)]), ""),
+    ({"activity": "any"}, today(activities=[done("note", "4", 1)]), "note 4"),
+    (
+        {"activity": ["call", "meeting"], "at_least": 2},
+        today(activities=[done("call", "1", 9), done("meeting", "2", 1), done("call", "3", 5)]),
+        "meeting 2, call 3",
+    ),
+    ({"activity": "meeting", "at_least": 2}, today(activities=[done("meeting", "1", 1)]), ""),
+    ({"activity": "call", "since": "stage_entry"}, today(activities=[done("call", "1", 3)]), "call 1"),
+    ({"activity": "call", "since": "stage_entry"}, today(activities=[done("call", "1", 3.01)]), ""),
+    (
+        {"activity": "call", "since": "stage_entry"},
+        {"read_at": NOW, "entered": {"other": ENTERED}, "activities": [done("call", "1", 1)]},
+        "",
+    ),
+    ({"activity": "call", "within_days": 7}, today(activities=[done("call", "1", 7)]), "call 1"),
+    ({"activity": "call", "within_days": 7}, today(activities=[done("call", "1", 7.01)]), ""),
+    ({"activity": "call", "within_days": 7}, {"activities": [done("call", "1", 1)]}, ""),
+    ({"any_of": [{"company": "any"}, {"contact": "any"}]}, {"contacts": {"7": frozenset()}}, "contact 7"),
+    ({"any_of": [{"company": "any"}, {"contact": "any"}]}, {}, ""),
+    ({"all_of": [{"company": "any"}, {"line_items": 1}]}, {"companies": frozenset("4")}, ""),
+    (
+        {"all_of": [{"company": "any"}, {"line_items": 1}]},
+        {"companies": frozenset("4"), "line_items": frozenset("8")},
+        "company 4, 1 line item(s)",
+    ),
+    (
+        {"any_of": [{"all_of": [{"company": "any"}, {"contact": "legal"}]}, {"property": "p", "is": "set"}]},
+        {"companies": frozenset("4"), "contacts": {"7": frozenset({"legal"})}},
+        "company 4, contact 7",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "known", "proof"), CASES)
 def test_each_kind_of_evidence(evidence: dict[str, Any], known: dict[str, Any], proof: str) -> None:
     """Met exactly when a record proves it, and then it names that record; else it says what would meet it."""
-    (verdict,) = judge([criterion(evidence)], facts(**known))
+    (verdict,) = judge([criterion(evidence)], facts(**known), "s")
     assert (verdict.met, verdict.proof) == (bool(proof), proof)
     assert bool(verdict.missing) != verdict.met
     assert (verdict.criterion, verdict.says, verdict.supplied_by) == ("c1", "It is so", "rep")
@@ -83,12 +152,61 @@ def test_each_kind_of_evidence(evidence: dict[str, Any], known: dict[str, Any], 
         ({"line_items": 2}, "at least 2 line item(s), 0 found"),
         ({"document": "proposal"}, "a filed proposal"),
         ({"signature": "completed"}, "the signature request to be completed"),
+        ({"property": "n", "at_most": 5}, "deal property n of at most 5"),
+        ({"contacts": 2}, "at least 2 contact(s), 0 found"),
+        ({"date": "d", "not_past": True}, "deal property d to be today or a later day"),
+        ({"date": "d", "within_days": 3}, "deal property d to be a day within 3 day(s) from today"),
+        ({"date": "d", "after": "e"}, "deal property d to be a day after deal property e"),
+        ({"activity": "call"}, "at least 1 call(s), 0 found"),
+        (
+            {"activity": ["meeting", "call"], "at_least": 2, "since": "stage_entry"},
+            "at least 2 call or meeting(s) since the deal entered our stage, 0 found",
+        ),
+        ({"activity": "any", "within_days": 7}, "at least 1 activity record(s) within 7 day(s), 0 found"),
+        (
+            {"any_of": [{"company": "any"}, {"document": "proposal"}]},
+            "one of: a company on the deal; or a filed proposal",
+        ),
+        (
+            {"all_of": [{"company": "any"}, {"document": "proposal"}]},
+            "a company on the deal and a filed proposal",
+        ),
     ],
 )
 def test_what_is_missing_is_said_so_that_a_rep_can_mend_it(evidence: dict[str, Any], missing: str) -> None:
     """The smallest thing that would meet the criterion."""
-    (verdict,) = judge([criterion(evidence)], facts())
+    (verdict,) = judge([criterion(evidence)], facts(), "our_stage")
     assert verdict.missing == missing
+
+
+def test_a_verdict_names_the_records_and_since_when() -> None:
+    """What has a time of its own counts from then, the rest from the reading; of several, the oldest."""
+    known = facts(
+        read_at=NOW,
+        properties={"p": "x"},
+        documents=frozenset({"proposal"}),
+        papers={"proposal": Proof("document", "77", ENTERED)},
+        activities=[done("call", "5", 1), done("meeting", "6", 2)],
+    )
+    asked: list[tuple[dict[str, Any], tuple[Proof, ...], datetime]] = [
+        ({"property": "p", "is": "set"}, (Proof("deal", "1"),), NOW),
+        ({"document": "proposal"}, (Proof("document", "77", ENTERED),), ENTERED),
+        (
+            {"activity": "any", "at_least": 2},
+            (Proof("call", "5", NOW - timedelta(days=1)), Proof("meeting", "6", NOW - timedelta(days=2))),
+            NOW - timedelta(days=2),
+        ),
+        (
+            {"all_of": [{"property": "p", "is": "set"}, {"document": "proposal"}]},
+            (Proof("deal", "1"), Proof("document", "77", ENTERED)),
+            ENTERED,
+        ),
+    ]
+    for evidence, records, proven_at in asked:
+        (verdict,) = judge([criterion(evidence)], known)
+        assert (verdict.records, verdict.proven_at) == (records, proven_at)
+    (not_met,) = judge([criterion({"document": "contract"})], known)
+    assert (not_met.records, not_met.proven_at) == ((), None)
 
 
 @pytest.fixture
@@ -143,6 +261,33 @@ def test_what_is_met_opens_the_gate(process: SalesProcess) -> None:
     known = facts(properties={"a": "1", "c": "1"})
     assert [v.criterion for v in unmet(gate(process, "won", known))] == ["b"]
     assert unmet(gate(process, "won", facts(properties=dict.fromkeys("abc", "x")))) == ()
+
+
+def test_since_when_a_deal_has_been_in_a_stage(process: SalesProcess) -> None:
+    """The newest entry counts; a stage that was jumped over counts with the next one, a later one not at all."""
+    first, again, second = (NOW - timedelta(days=d) for d in (9, 5, 2))
+    entries = [("first", first), ("first", again), ("second", second)]
+    assert entered_at(process, "second", entries) == {"first": again, "second": second}
+    assert entered_at(process, "second", entries[2:]) == {"first": second, "second": second}
+    assert entered_at(process, "first", entries[:1]) == {"first": first}
+    assert entered_at(process, None, []) == {}
+    # A deal that came back from Lost has not passed through what it left out.
+    assert entered_at(process, "lost", [("lost", second)]) == {"lost": second}
+
+
+def test_a_gate_counts_activities_since_each_stage_of_its_own(process: SalesProcess) -> None:
+    """A call made in the first stage still proves its criterion after the deal has moved on."""
+    asked = {"activity": "call", "since": "stage_entry"}
+    first, *others = process.stages
+    grown = process.model_copy(
+        update={"stages": (first.model_copy(update={"exit_criteria": (criterion(asked),)}), *others)}
+    )
+    entered = {"first": NOW - timedelta(days=5), "second": NOW - timedelta(days=1)}
+    known = DealFacts(
+        "1", "second", read_at=NOW, entered=entered, activities=[done("call", "8", 3)], properties={"c": "x"}
+    )
+    assert unmet(gate(grown, "won", known)) == ()
+    assert [v.stage for v in gate(grown, "won", known)] == ["first", "second"]
 
 
 @given(

@@ -112,15 +112,49 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "stages/1/exit_criteria/0/evidence",
         {"feeling": "good"},
-        "need_stated.evidence: give one of: property, contact, company, line_items, document, signature",
+        "need_stated.evidence: give exactly one of: property, date, contact, contacts, company, line_items, "
+        "document, signature, activity, any_of, all_of",
     ),
-    ("stages/1/exit_criteria/0/evidence", "need", "need_stated.evidence: give one of"),
+    ("stages/1/exit_criteria/0/evidence", "need", "need_stated.evidence: give exactly one of"),
     ("stages/1/exit_criteria/0/evidence", {"property": "p"}, "evidence.property: give exactly one of"),
     (
         "stages/1/exit_criteria/0/evidence",
         {"property": "p", "is": "set", "equals": "x"},
         "evidence.property: give exactly one of",
     ),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"property": "p", "contact": "any"},
+        "need_stated.evidence: give exactly one of",
+    ),
+    ("stages/1/exit_criteria/0/evidence", {"date": "d"}, "evidence.date: give exactly one of: within_days"),
+    ("stages/1/exit_criteria/0/evidence", {"date": "d", "after": "d"}, "never later than itself"),
+    ("stages/1/exit_criteria/0/evidence", {"date": "d", "within_days": -1}, "evidence.date.within_days: "),
+    ("stages/1/exit_criteria/0/evidence", {"contacts": 0}, "evidence.contacts"),
+    ("stages/1/exit_criteria/0/evidence", {"activity": "lunch"}, "evidence.activity"),
+    ("stages/1/exit_criteria/0/evidence", {"activity": []}, "evidence.activity"),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"activity": "call", "since": "stage_entry", "within_days": 3},
+        "evidence.activity: give since: stage_entry or within_days, not both",
+    ),
+    ("stages/1/exit_criteria/0/evidence", {"any_of": [{"company": "any"}]}, "evidence.any_of"),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"any_of": [{"company": "any"}, {"all_of": [{"contact": "boss"}, {"company": "any"}]}]},
+        "criterion need_stated: there is no role 'boss'",
+    ),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"any_of": [{"company": "any"}, {"feeling": "good"}]},
+        "need_stated.evidence.any_of.any_of.number 2: give exactly one of",
+    ),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"all_of": [{"any_of": [{"property": f"{c}{n}", "is": "set"} for n in range(9)]} for c in "ab"]},
+        "evidence.all_of: there are more than 64 ways",
+    ),
+    ("roles/legal", "Signer", "roles: each role needs a label of its own"),
     ("stages/1/exit_criteria/0/evidence", {"property": "p", "equals": ""}, "evidence.property.equals: "),
     ("stages/1/exit_criteria/0/evidence", {"property": "p", "one_of": [""]}, "one_of.number 1: "),
     ("stages/1/exit_criteria/0/evidence", {"property": "p", "at_least": "x"}, "property.at_least: "),
@@ -193,6 +227,23 @@ def test_no_process_at_all(content: Any) -> None:
     """Whatever stands in the file instead: ProcessError."""
     with pytest.raises(ProcessError):
         parse_process(content)
+
+
+def test_optional_roles_are_there_once_they_are_used() -> None:
+    """Budget holder and legal: no label for those who do not use them, a default label for those who do."""
+    assert parse_process(CONTENT).role_labels == {"signer": "Signer", "decision_maker": "Decision maker"}
+    asked = change(
+        "stages/1/exit_criteria/0/evidence", {"any_of": [{"contact": "legal"}, {"company": "any"}]}
+    )
+    assert parse_process(asked).role_labels["legal"] == "Legal"
+    named = parse_process(change("roles/budget_holder", "Purse"))
+    assert named.role_labels["budget_holder"] == "Purse" and "legal" not in named.role_labels
+    # A label of the user's own that a default would take is only then in the way.
+    taken = change("roles/signer", "Legal")
+    assert parse_process(taken).role_labels["signer"] == "Legal"
+    taken["stages"][1]["exit_criteria"][0]["evidence"] = {"contact": "legal"}
+    with pytest.raises(ProcessError, match="each role needs a label of its own"):
+        parse_process(taken)
 
 
 def test_a_process_does_not_change() -> None:

@@ -1,0 +1,73 @@
+"""Prints explanations for people."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.explain import Explained
+from flows.rules.exit_criteria import Verdict, unmet
+from flows.rules.sales_process import SalesProcess
+
+
+def show(found: Explained, process: SalesProcess, console: Console) -> None:
+    """One deal: each criterion with its proof, then the smallest set of facts that opens the gate."""
+    why = found.explanation
+    label = process.stage(why.target).label
+    stands = f"stands in {process.stage(why.stage).label}" if why.stage else "stands outside the process"
+    console.print(
+        Text.assemble(
+            "Deal ", Text(why.deal_id, style=f"link {found.url}"), f" {stands}. To stand in {label}:"
+        )
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "criterion", "proven by, or missing", "last seen (UTC)", "who supplies it"):
+        table.add_column(name, overflow="fold")
+    for verdict in why.verdicts:
+        table.add_row(
+            Text("yes", "green") if verdict.met else Text("NO", "bold red"),
+            Text(verdict.says),
+            _proof(found, verdict),
+            f"{verdict.proven_at:%Y-%m-%d %H:%M}" if verdict.proven_at else "",
+            verdict.supplied_by,
+        )
+    if why.verdicts:
+        console.print(table)
+    else:
+        console.print("nothing is asked")
+    console.print(Text(found.url, "dim"), soft_wrap=True)
+    if why.smallest.needs is None:
+        console.print(Text(f"It opens with: {why.smallest.text}"))
+        return
+    if why.smallest.needs:
+        known = "smallest set" if why.smallest.exact else "smallest set found"
+        console.print(Text(f"It opens with {why.smallest.count} fact(s), the {known}:"))
+    for need in why.smallest.needs:
+        console.print(
+            Text(f"  - {need.says} ({', '.join(need.supplied_by)}; for {', '.join(need.criteria)})")
+        )
+
+
+def show_unproven(found: Sequence[Explained], process: SalesProcess, console: Console) -> None:
+    """Deals that stand where their proof does not reach, one a row."""
+    if not found:
+        console.print("every deal has the proof for the stage it stands in")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("deal", "stands in", "not proven", "smallest set of facts"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        why = one.explanation
+        lacking = ", ".join(v.criterion for v in unmet(why.verdicts))
+        deal = Text(why.deal_id, style=f"link {one.url}")
+        table.add_row(deal, process.stage(why.target).label, lacking, Text(why.smallest.text))
+    console.print(table)
+
+
+def _proof(found: Explained, verdict: Verdict) -> Text:
+    if not verdict.met:
+        return Text(verdict.missing)
+    record = verdict.records[0] if verdict.records else None
+    url = found.links.get((record.kind, record.id)) if record else None
+    return Text(verdict.proof, style=f"link {url}" if url else "")

@@ -1,0 +1,61 @@
+"""`GET /deals/{id}`: why a deal may stand in a stage or not, read fresh from HubSpot. No scripts; needs a login."""
+
+import asyncio
+from dataclasses import dataclass
+
+from config.settings import Settings, SettingsError
+from connectors.errors import ConnectorError
+from flows.explain import Explained, ExplainError, explain_deal
+from flows.gateway.ops_page import pages
+from flows.ledger.database import LedgerError
+from flows.rules.sales_process import SalesProcess
+from flows.services import SetupError, open_services
+
+
+@dataclass(frozen=True)
+class Page:
+    """HTML and its HTTP status."""
+
+    html: str
+    status: int = 200
+
+
+class DealPage:
+    """Renders pages one after another, each with clients of its own, in a thread of its own.
+
+    Deliveries are acknowledged by this process's event loop meanwhile: looking at a deal must never hold them up.
+    """
+
+    def __init__(self, settings: Settings, process: SalesProcess) -> None:
+        self._settings = settings
+        self._process = process
+        self._turn = asyncio.Lock()
+
+    async def render(self, deal_id: str, stage: str | None) -> Page:
+        """The page; everything shown is escaped. 404 for no such deal or stage, 502 or 503 for those we ask."""
+        async with self._turn:
+            found = await asyncio.to_thread(asyncio.run, self._look(deal_id, stage))
+        if isinstance(found, Page):
+            return found
+        template = pages().get_template("deal.html")
+        return Page(template.render(one=found, why=found.explanation, process=self._process))
+
+    async def _look(self, deal_id: str, stage: str | None) -> Explained | Page:
+        try:
+            s = await open_services(self._settings)
+        except (SettingsError, LedgerError) as problem:
+            return _sorry(str(problem), 503)
+        try:
+            return await explain_deal(s, deal_id, stage)
+        except ExplainError as problem:
+            return _sorry(str(problem), 404)
+        except SetupError as problem:
+            return _sorry(str(problem), 503)
+        except ConnectorError as problem:
+            return _sorry(str(problem), 502)
+        finally:
+            await s.close()
+
+
+def _sorry(why: str, status: int) -> Page:
+    return Page(pages().get_template("sorry.html").render(why=why), status)
