@@ -176,12 +176,13 @@ def steps_of_end(contract: Contract, deal_id: str) -> dict[str, tuple[str, ...]]
 
 
 async def _is_finished(contract: Contract, s: Services) -> bool:
-    """Whether the last write of a completed contract is done: later events about it have nothing to add."""
+    """Whether all is written that a completed contract calls for: later events about it have nothing to add."""
     if contract.state != "completed":
         return False
+    steps = steps_of_end(contract, contract.deal_id).values()
     async with s.ledger.read() as tx:
-        last = await effects.by_key(tx, deal_key(contract.deal_id, _signed_cause(contract)))
-    return last is not None and last.state == "done"
+        states = await effects.states(tx, [key for keys in steps for key in keys])
+    return all(any(states.get(key) == "done" for key in keys) for keys in steps)
 
 
 async def _adopt(
@@ -200,26 +201,42 @@ async def _adopt(
 async def _complete(
     event: Event, contract: Contract, request_id: str, file: DealFile, s: Services
 ) -> Outcome:
-    """Everybody signed: move the deal, then fetch and file the signed PDF (it is made a little later)."""
+    """Everybody signed: move the deal if it may move, then file the signed PDF (it is made a little later)."""
     target = s.process.signature_outcomes.completed.move_to
     async with s.ledger.read() as tx:
         on_file = await papers.kinds_on_file(tx, [file.id])
     facts = file.facts(documents=on_file.get(file.id, ()), signature="completed")
     stage = s.process.stage_for("send_contract")
     missing = unmet(judge(stage.exit_criteria, facts, stage.key)) if stage else ()
-    if missing:
-        return Outcome(
-            "held", "signed, but not moved", deal_id=file.id, reasons=tuple(v.missing for v in missing)
-        )
     steps = [
         Step("read the request back", f"request {request_id}", "all signers signed, token and deal match")
     ]
-    if target is not None:
-        steps.append(await _move(event, contract, file, target, "completed", s))
-    else:
-        await _tell_status(event, contract, file, "completed", s)
+    if not missing:  # what is signed is filed all the same; the deal moves when the rest is there
+        if target is not None:
+            steps.append(await _move(event, contract, file, target, "completed", s))
+        else:
+            await _tell_status(event, contract, file, "completed", s)
     async with s.ledger.write() as tx:
         await contracts.end(tx, contract.id, state="completed", now=s.clock())
+        filed = await effects.states(tx, [deal_key(file.id, _signed_cause(contract))])
+    if "done" not in filed.values():
+        steps += await _file_signed(event, contract, request_id, file, s)
+    if missing:
+        reasons = tuple(v.missing for v in missing)
+        return Outcome("held", "signed, but not moved", deal_id=file.id, steps=tuple(steps), reasons=reasons)
+    return Outcome(
+        "done",
+        f"contract signed, deal {s.process.stage(target).label}" if target else "contract signed",
+        deal_id=file.id,
+        steps=tuple(steps),
+        links={"Signature request": s.request_url(request_id)},
+    )
+
+
+async def _file_signed(
+    event: Event, contract: Contract, request_id: str, file: DealFile, s: Services
+) -> list[Step]:
+    """The signed PDF on the deal, with a note."""
     pdf = await reading(lambda: s.dropbox_sign.download_pdf(request_id))
     digest = hashlib.sha256(pdf).hexdigest()
     async with s.ledger.write() as tx:
@@ -251,17 +268,10 @@ async def _complete(
         cause=_signed_cause(contract),
         properties={"dealflow_signed_file_id": file_id},
     )
-    steps += [
+    return [
         Step("filed the signed PDF", f"file {file_id}", f"sha256 {paper.sha256[:12]}"),
         Step("wrote a note with it", f"note {note_id}", "so that it stands on the time line"),
     ]
-    return Outcome(
-        "done",
-        f"contract signed, deal {s.process.stage(target).label}" if target else "contract signed",
-        deal_id=file.id,
-        steps=tuple(steps),
-        links={"Signature request": s.request_url(request_id)},
-    )
 
 
 async def _end(

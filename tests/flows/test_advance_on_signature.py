@@ -443,3 +443,50 @@ BUYER_2 = {
     "city": "Paris",
     "country": "France",
 }
+
+
+async def test_a_signed_contract_is_filed_although_the_deal_may_not_move_yet(
+    world: Any, desk: Any, sales: Any
+) -> None:
+    """A process that also asks for a first payment: the PDF is filed at once, the move waits, and comes once."""
+    desk.s.process = _with_first_payment(desk.s.process)
+    signing = await Signing(world, desk, sales).begin()
+    signing.everybody_signs()
+    world.advance(60)
+
+    first = await signing.arrives("signature_request_all_signed")
+
+    assert (first.state, first.summary) == ("held", "signed, but not moved")
+    assert first.reasons == ("deal property dealflow_source to be paid",)
+    (filed,) = signing.signed_files()
+    assert signing.deal()["dealflow_signed_file_id"] == filed["id"]
+    moves, notes = signing.stage_moves(), len(sales.notes_of(signing.deal_id))
+
+    again = await signing.arrives("signature_request_downloadable")
+    assert again.state == "held" and len(signing.signed_files()) == 1
+
+    world.rep("deals", id=signing.deal_id, properties={"dealflow_source": "paid"})
+    last = await signing.arrives("signature_request_viewed")
+    late = await signing.arrives("signature_request_signed")
+
+    assert (last.state, late.state) == ("done", "ignored")
+    assert signing.stage_moves() == moves + 1
+    assert signing.deal()["dealflow_contract_status"] == "completed"
+    assert len(sales.notes_of(signing.deal_id)) == notes and len(signing.signed_files()) == 1
+
+
+def _with_first_payment(process: Any) -> Any:
+    given = process.model_dump(by_alias=True, exclude_none=True)
+    stage = next(x for x in given["stages"] if "send_contract" in x.get("on_enter", ()))
+    paid = {"property": "dealflow_source", "equals": "paid"}
+    stage["exit_criteria"] = [
+        *stage["exit_criteria"],
+        {
+            "key": "first_payment",
+            "kind": "commitment",
+            "says": "The buyer has made the first payment",
+            "supplied_by": "buyer",
+            "evidence": paid,
+        },
+    ]
+    return type(process).model_validate(given)
