@@ -24,6 +24,7 @@ OPEN = ("due", "claimed", "parked", "held")
 _KEEPS_PLACE = ("due", "claimed", "parked")
 WAKE_CHANNEL = "dealflow_inbox"
 _CLAIM_LOCK = 726412
+_OTHER = inbox.alias("other")  # made once: with all its columns it costs a millisecond
 
 
 class LeaseLostError(Exception):
@@ -166,7 +167,7 @@ def _first_of_lane(now: datetime | None = None) -> sa.ColumnElement[bool]:
 
     (PostgreSQL may show a row with a higher id first: ids are drawn before the commit.)
     """
-    other = inbox.alias("other")
+    other = _OTHER
     later_in_hand = sa.and_(other.c.id > inbox.c.id, other.c.state == "claimed")
     in_the_way: sa.ColumnElement[bool] = other.c.state.in_(_KEEPS_PLACE)
     if now is not None:

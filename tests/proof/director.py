@@ -233,14 +233,14 @@ class Scene:
 
     async def _until_idle(self) -> None:
         """Until the worker has looked and found nothing, however often it has to be started again."""
-        seen, limit = self._cell.idle, asyncio.get_running_loop().time() + _HANGS_S
-        looked = 0
-        while self._cell.idle < seen + 2:
+        self._cell.ask_for_look()
+        limit, looked = asyncio.get_running_loop().time() + _HANGS_S, 0
+        while self._cell.looks_done < self._cell.looks_asked:
             await asyncio.sleep(0.002)
             looked += 1
             if looked % 10 == 0 and self.theatre.nursery.exit_of(self._pid) is not None:
                 await self._revive()
-                seen, limit = self._cell.idle, asyncio.get_running_loop().time() + _HANGS_S
+                limit = asyncio.get_running_loop().time() + _HANGS_S
             if asyncio.get_running_loop().time() > limit:
                 raise AssertionError(f"the victim hangs: see {self.home}/victim.log")
 
