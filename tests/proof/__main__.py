@@ -58,8 +58,8 @@ async def _all(folder: Path, orders: int) -> tuple[Verdict, dict[str, int]]:
         raise SystemExit(f"make crash needs a PostgreSQL server: {server.why_not}")
     found, points, databases = Verdict(), 0, 0
     try:
-        for name, ledgers in _databases(folder, server):
-            tried, verdict = await _crashes(folder / name, name, ledgers)
+        for turn, (name, ledgers) in enumerate(_databases(folder, server)):
+            tried, verdict = await _crashes(folder / name, name, ledgers, turn)
             points, databases = points + tried, databases + 1
             found.add(verdict)
     finally:
@@ -100,8 +100,10 @@ def _databases(folder: Path, server: PostgresServer) -> list[tuple[str, list[Led
     ]
 
 
-async def _crashes(folder: Path, name: str, ledgers: list[Ledgers]) -> tuple[int, Verdict]:
-    """Every point of the signed story; of the others every point after the contract was out, where they differ."""
+async def _crashes(folder: Path, name: str, ledgers: list[Ledgers], turn: int) -> tuple[int, Verdict]:
+    """Every point of the signed story; of the others the points after the contract was out, where they differ: those
+    are shared out between the databases.
+    """
     began, found = time.monotonic(), Verdict()
     async with AsyncExitStack() as stack:
         lanes: list[tuple[Theatre, Ledgers]] = []
@@ -112,9 +114,11 @@ async def _crashes(folder: Path, name: str, ledgers: list[Ledgers]) -> tuple[int
         cases: list[Case] = []
         for story in STORIES:
             calm = await learn(*lanes[0], story)
-            since = 0 if story == STORIES[0] else calm.out_at
-            cases += [replace(story, die_at=at) for at in range(since + 1, len(calm.points) + 1)]
-            _say(f"{name}: {story}: {len(calm.points)} points, {len(calm.points) - since} of them to die at")
+            here = range(1, len(calm.points) + 1)
+            if story != STORIES[0]:  # every other point on this database, the rest on the other one
+                here = range(calm.out_at + 1 + turn, len(calm.points) + 1, 2)
+            cases += [replace(story, die_at=at) for at in here]
+            _say(f"{name}: {story}: {len(calm.points)} points, {len(here)} of them to die at")
         done: list[Played] = []
 
         def tell(played: Played) -> None:
