@@ -321,7 +321,11 @@ async def _move(
     here = s.process.stage(key) if key else None
     if here is None or here.key == target or not _may_leave(here, ending, s):
         await _tell_status(event, contract, file, ending, s)
-        if here is not None and here.key == target:
+        there = here is not None and here.key == target
+        async with s.ledger.write() as tx:  # a move of ours that was in doubt is so no more
+            move = deal_key(file.id, _move_cause(contract, ending))
+            await effects.adopt(tx, move, {"superseded": not there}, now=s.clock())
+        if there:
             return Step(f"deal stands in {label}", deal, "nothing to move")
         where = here.label if here else "a stage outside the process"
         return Step(f"left the deal in {where}", deal, "a person put it there")

@@ -44,6 +44,15 @@ async def test_killed_anywhere_all_ends_well(theatre: Theatre, ledgers: Ledgers)
         assert played.ok, (played.at, played.verdict)
 
 
+async def test_killed_as_hubspot_took_an_update(theatre: Theatre, tmp_path: Path) -> None:
+    """The stage is moved, the ledger does not know: on the next look the deal stands there, and no doubt is left."""
+    ledgers = SqliteLedgers(tmp_path)
+    points = (await learn(theatre, ledgers, Case("sign"))).points
+    for at in [n for n, name in enumerate(points, 1) if name == "after call hubspot update_deals"]:
+        played = await play(theatre, ledgers, Case("sign", die_at=at))
+        assert played.deaths == 1 and played.ok, (played.at, played.verdict)
+
+
 @pytest.mark.parametrize("ending", ["decline", "expire", "cancel"])
 async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> None:
     """Declined, expired, cancelled: killed while the ending is written to the deal."""
