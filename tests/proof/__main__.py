@@ -33,10 +33,13 @@ def main() -> int:
     """Run all and print the line."""
     wanted = argparse.ArgumentParser(prog="make crash", description=__doc__)
     wanted.add_argument("--orders", type=int, default=60, help="how many orders of deliveries are tried")
+    wanted.add_argument(
+        "--every", type=int, default=1, help="only every so many crash points, for a quick look"
+    )
     wanted.add_argument("--keep", type=Path, help="where to keep the ledgers and logs of what broke")
     given = wanted.parse_args()
     folder = given.keep or Path(tempfile.mkdtemp(prefix="dealflow-crash-"))
-    found, counts = asyncio.run(_all(folder, given.orders))
+    found, counts = asyncio.run(_all(folder, given.orders, given.every))
     line = {
         **counts,
         "duplicates": len(found.duplicates),
@@ -52,14 +55,14 @@ def main() -> int:
     return 0 if found.ok else 1
 
 
-async def _all(folder: Path, orders: int) -> tuple[Verdict, dict[str, int]]:
+async def _all(folder: Path, orders: int, every: int) -> tuple[Verdict, dict[str, int]]:
     server = find_server()
     if server.why_not:
         raise SystemExit(f"make crash needs a PostgreSQL server: {server.why_not}")
     found, points, databases = Verdict(), 0, 0
     try:
         for turn, (name, ledgers) in enumerate(_databases(folder, server)):
-            tried, verdict = await _crashes(folder / name, name, ledgers, turn)
+            tried, verdict = await _crashes(folder / name, name, ledgers, turn=turn, every=every)
             points, databases = points + tried, databases + 1
             found.add(verdict)
     finally:
@@ -100,7 +103,9 @@ def _databases(folder: Path, server: PostgresServer) -> list[tuple[str, list[Led
     ]
 
 
-async def _crashes(folder: Path, name: str, ledgers: list[Ledgers], turn: int) -> tuple[int, Verdict]:
+async def _crashes(
+    folder: Path, name: str, ledgers: list[Ledgers], *, turn: int, every: int
+) -> tuple[int, Verdict]:
     """Every point of the signed story; of the others the points after the contract was out, where they differ: those
     are shared out between the databases.
     """
@@ -117,6 +122,7 @@ async def _crashes(folder: Path, name: str, ledgers: list[Ledgers], turn: int) -
             here = range(1, len(calm.points) + 1)
             if story != STORIES[0]:  # every other point on this database, the rest on the other one
                 here = range(calm.out_at + 1 + turn, len(calm.points) + 1, 2)
+            here = here[turn % every :: every]
             cases += [replace(story, die_at=at) for at in here]
             _say(f"{name}: {story}: {len(calm.points)} points, {len(here)} of them to die at")
         done: list[Played] = []

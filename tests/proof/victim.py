@@ -15,6 +15,7 @@ import struct
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ import uvicorn
 from babel import Locale
 
 from config.settings import Settings
+from flows import services
 from flows.gateway.app import build_app
 from flows.ledger import inbox
+from flows.ledger.database import open_ledger
 from flows.reconciliation import reconcile_all
 from flows.rehearsal.desk import Desk, Tally, load
 from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
@@ -177,6 +180,11 @@ def main() -> None:
     load()
     for name in ("en_US", "de_DE"):  # their data is large, and each child would read it again
         Locale.parse(name).date_formats["medium"]
+    # So would it the templates and the process file; and each ledger is a copy of a migrated one.
+    templates, process = services.load_templates(Settings()), services.load_process(Settings())
+    services.load_templates = lambda _settings: templates
+    services.load_process = lambda _settings: process
+    services.open_ledger = partial(open_ledger, migrate=False)
     alive: set[int] = set()
     dead: dict[int, int] = {}
     sys.stdout.write(json.dumps({"ready": os.getpid()}) + "\n")
