@@ -73,7 +73,8 @@ class Clock:
             self._move_to(self._timers[0].due_s)
             fired += await self._fire_due()
         self._move_to(target_s)
-        return fired
+        async with self._busy:  # what fired by itself just before this call has ended, too
+            return fired
 
     def clear(self) -> None:
         """Forget all timers (used by reset)."""
