@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from connectors.hubspot.records import Record
-from flows.retries import reading
+from flows.linked import linked
 from flows.rules.evidence import ActivityEvidence, ActivityType
 from flows.rules.exit_criteria import Activity, evidence_of
 from flows.rules.sales_process import SalesProcess
@@ -53,26 +53,12 @@ async def read_activities(s: Services, deal_ids: Sequence[str]) -> dict[str, tup
     """
     found: dict[str, list[Activity]] = {deal_id: [] for deal_id in deal_ids}
     types = asked_types(s.process) if deal_ids else ()
-    for kind, (links, records) in zip(
-        types, await asyncio.gather(*(_read(s, kind, deal_ids) for kind in types)), strict=True
-    ):
-        for deal_id, ids in links.items():
-            activities = (_activity(kind, records[one]) for one in ids if one in records)
+    reads = (linked(s, _OBJECTS[kind], deal_ids, _PROPERTIES[kind]) for kind in types)
+    for kind, (links, records) in zip(types, await asyncio.gather(*reads), strict=True):
+        for deal_id, ends in links.items():
+            activities = (_activity(kind, records[link.to_id]) for link in ends if link.to_id in records)
             found[deal_id] += [activity for activity in activities if activity is not None]
     return {deal_id: tuple(sorted(rows, key=lambda a: (a.at, a.id))) for deal_id, rows in found.items()}
-
-
-async def _read(
-    s: Services, kind: ActivityType, deal_ids: Sequence[str]
-) -> tuple[dict[str, list[str]], Mapping[str, Record]]:
-    name = _OBJECTS[kind]
-    links = await reading(lambda: s.hubspot.associated("deals", name, deal_ids))
-    by_deal = {deal_id: [link.to_id for link in found] for deal_id, found in links.items()}
-    ids = sorted({one for found in by_deal.values() for one in found})
-    if not ids:
-        return by_deal, {}
-    answer = await reading(lambda: s.hubspot.read_batch(name, ids, properties=_PROPERTIES[kind]))
-    return by_deal, answer.records
 
 
 def _activity(kind: ActivityType, record: Record) -> Activity | None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from connectors.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
 from flows.activities import read_activities
+from flows.linked import linked
 from flows.retries import reading
 from flows.rules.exit_criteria import (
     Activity,
@@ -169,7 +170,7 @@ async def read_deals(
         "companies": (*COMPANY_PROPERTIES, *wanted["company"]),
         "line_items": LINE_ITEM_PROPERTIES,
     }
-    linked = await asyncio.gather(*(_linked(s, kind, real, asked) for kind, asked in properties.items()))
+    linked = await asyncio.gather(*(linked(s, kind, real, asked) for kind, asked in properties.items()))
     links = {kind: found for kind, (found, _) in zip(properties, linked, strict=True)}
     contacts, companies, line_items = (records for _, records in linked)
     happened = await read_activities(s, real) if activities else {}
@@ -285,18 +286,6 @@ def _entered(process: SalesProcess, portal: Portal, deal: Record, stage: str | N
             entries.append((key, past.at))
         before = past.value
     return entered_at(process, stage, entries)
-
-
-async def _linked(
-    s: Services, kind: str, deal_ids: Sequence[str], properties: Sequence[str]
-) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
-    """What is associated with the deals, by deal, and those records by id."""
-    links = await reading(lambda: s.hubspot.associated("deals", kind, deal_ids))
-    ids = sorted({link.to_id for found in links.values() for link in found})
-    if not ids:
-        return links, {}
-    wanted = tuple(dict.fromkeys(properties))
-    return links, (await reading(lambda: s.hubspot.read_batch(kind, ids, properties=wanted))).records
 
 
 def _roles(link: Link, portal: Portal) -> frozenset[str]:

@@ -6,8 +6,9 @@ in their body, stages by reading the deal.
 
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from connectors.hubspot.association_types import type_id
 from connectors.hubspot.records import NewLink, Record
@@ -15,6 +16,7 @@ from flows.ledger import papers
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.inbox import Event
 from flows.ledger.papers import Paper
+from flows.linked import linked
 from flows.retries import reading, repeating, writing
 from flows.services import Services
 
@@ -70,23 +72,20 @@ async def write_note(
     key = note_key(deal_id, cause)
     marker, body = _marked(key, text)
 
-    async def create(_token: str) -> Result:
-        note = await writing(
-            lambda: s.hubspot.create_note(
-                body,
-                timestamp_ms=int(s.clock().timestamp() * 1000),
-                attachment_ids=attachment_ids,
-                associations=[NewLink(deal_id, type_id("notes", "deals"))],
-            )
-        )
-        return {"note_id": note.id}
-
-    async def look(_token: str) -> Result | None:
-        found = await _find_marked(s, deal_id, "notes", "hs_note_body", marker)
-        return {"note_id": found} if found else None
-
-    result = await perform(writer, key=key, kind="write_note", deal_id=deal_id, attempt=create, look=look)
-    return str(result["note_id"])
+    return await _write_marked(
+        s,
+        writer,
+        "note",
+        key=key,
+        deal_id=deal_id,
+        marker=marker,
+        create=lambda: s.hubspot.create_note(
+            body,
+            timestamp_ms=int(s.clock().timestamp() * 1000),
+            attachment_ids=attachment_ids,
+            associations=[NewLink(deal_id, type_id("notes", "deals"))],
+        ),
+    )
 
 
 def note_key(deal_id: str, cause: str) -> str:
@@ -101,25 +100,22 @@ async def write_task(
     key = f"task:{deal_id}:{cause}"
     marker, body = _marked(key, text)
 
-    async def create(_token: str) -> Result:
-        task = await writing(
-            lambda: s.hubspot.create_task(
-                subject,
-                due_ms=int((s.clock() + _TASK_DUE).timestamp() * 1000),
-                body=body,
-                owner_id=owner_id,
-                priority="HIGH",
-                associations=[NewLink(deal_id, type_id("tasks", "deals"))],
-            )
-        )
-        return {"task_id": task.id}
-
-    async def look(_token: str) -> Result | None:
-        found = await _find_marked(s, deal_id, "tasks", "hs_task_body", marker)
-        return {"task_id": found} if found else None
-
-    result = await perform(writer, key=key, kind="write_task", deal_id=deal_id, attempt=create, look=look)
-    return str(result["task_id"])
+    return await _write_marked(
+        s,
+        writer,
+        "task",
+        key=key,
+        deal_id=deal_id,
+        marker=marker,
+        create=lambda: s.hubspot.create_task(
+            subject,
+            due_ms=int((s.clock() + _TASK_DUE).timestamp() * 1000),
+            body=body,
+            owner_id=owner_id,
+            priority="HIGH",
+            associations=[NewLink(deal_id, type_id("tasks", "deals"))],
+        ),
+    )
 
 
 def _marked(key: str, text: str) -> tuple[str, str]:
@@ -129,18 +125,29 @@ def _marked(key: str, text: str) -> tuple[str, str]:
     return marker, f"{paragraphs}<p><small>{marker}</small></p>"
 
 
-async def _find_marked(
-    s: Services, deal_id: str, object_type: str, body_property: str, marker: str
-) -> str | None:
-    """The deal's note or task whose body carries the marker."""
-    links = await reading(lambda: s.hubspot.associated("deals", object_type, [deal_id]))
-    ids = [link.to_id for link in links.get(deal_id, ())]
-    if not ids:
-        return None
-    found = await reading(lambda: s.hubspot.read_batch(object_type, ids, properties=(body_property,)))
-    return next(
-        (r.id for r in found.records.values() if marker in (r.properties.get(body_property) or "")), None
-    )
+async def _write_marked(
+    s: Services,
+    writer: Writer,
+    what: Literal["note", "task"],
+    *,
+    key: str,
+    deal_id: str,
+    marker: str,
+    create: Callable[[], Awaitable[Record]],
+) -> str:
+    """Write the deal's note or task under this key once; a body that carries the marker is it. Returns its id."""
+    id_name, body_name = f"{what}_id", f"hs_{what}_body"
+
+    async def attempt(_token: str) -> Result:
+        return {id_name: (await writing(create)).id}
+
+    async def look(_token: str) -> Result | None:
+        _, found = await linked(s, f"{what}s", [deal_id], (body_name,))
+        seen = next((r.id for r in found.values() if marker in (r.properties.get(body_name) or "")), None)
+        return {id_name: seen} if seen else None
+
+    result = await perform(writer, key=key, kind=f"write_{what}", deal_id=deal_id, attempt=attempt, look=look)
+    return str(result[id_name])
 
 
 def deal_key(deal_id: str, cause: str) -> str:

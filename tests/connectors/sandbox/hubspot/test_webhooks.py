@@ -165,7 +165,9 @@ def test_retry_that_is_accepted_ends_it(hub, inbox):
     """After a 2xx nothing more comes."""
     inbox.status = 404
     deal(hub)
-    hub.wait_for(lambda: inbox.posts and deliveries(hub)[0]["attempts"][0]["status"])  # the retry is planned now
+    hub.wait_for(
+        lambda: inbox.posts and deliveries(hub)[0]["attempts"][0]["status"]
+    )  # the retry is planned now
     inbox.status = 204
     hub.advance(24 * 3600)
     hub.wait_for(lambda: deliveries(hub)[0]["state"] == "delivered")
