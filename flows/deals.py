@@ -170,9 +170,9 @@ async def read_deals(
         "companies": (*COMPANY_PROPERTIES, *wanted["company"]),
         "line_items": LINE_ITEM_PROPERTIES,
     }
-    linked = await asyncio.gather(*(linked(s, kind, real, asked) for kind, asked in properties.items()))
-    links = {kind: found for kind, (found, _) in zip(properties, linked, strict=True)}
-    contacts, companies, line_items = (records for _, records in linked)
+    beside = await asyncio.gather(*(linked(s, kind, real, asked) for kind, asked in properties.items()))
+    links = {kind: found for kind, (found, _) in zip(properties, beside, strict=True)}
+    contacts, companies, line_items = (records for _, records in beside)
     happened = await read_activities(s, real) if activities else {}
     owners = {owner.id: owner for owner in portal.owners}
     now = s.clock()
