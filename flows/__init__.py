@@ -1,6 +1,6 @@
 """What dealflow does, top to bottom.
 
-cli.py, cli_inbox.py    the `dealflow` command; with demo.py and launch.py for all on one machine
+cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
 process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
 rehearsal/              a quarter of the process in seconds, with simulated people

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flows.ledger import contracts, effects, inbox, mirror, presence
+from flows.ledger import contracts, effects, inbox, mirror, presence, stage_checks
 from flows.ledger.contracts import Contract
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Effect
 from flows.ledger.inbox import Event
+from flows.ledger.stage_checks import StageCheck
 from flows.rules.sales_process import SalesProcess, Stage
 
 LONG_PARKED = 5
@@ -42,6 +43,7 @@ class Overview:
     waiting: tuple[Event, ...]
     recent: tuple[Event, ...]
     doubtful: tuple[Effect, ...]
+    bypassed: tuple[StageCheck, ...]
     inbox_states: dict[str, int]
     refused: int
     portal_id: str
@@ -76,6 +78,9 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
             )[:30],
             recent=tuple(await inbox.listing(tx, states=("done",), limit=20)),
             doubtful=tuple(await effects.listing(tx, states=("unknown", "quarantined"), limit=20)),
+            bypassed=tuple(
+                await stage_checks.listing(tx, found=("unproven", "overridden", "fight", "skipped"), limit=15)
+            ),
             inbox_states=await inbox.tally(tx),
             refused=sum(n for name, n in (await presence.totals(tx)).items() if name.startswith("refused.")),
             portal_id=str(portal.get("portal_id", "0")),

@@ -43,8 +43,8 @@ class Passage:
     """The newest move of a deal, and what it passed over.
 
     `before`: the move that came before it, None for a deal created in its stage. `skipped`: keys of open stages
-    between the two in which the deal never stood. `forward`: whether a gate lies in its way: not for moves back, to
-    lost, or out of the process.
+    between the two in which the deal never stood; a deal that is created in a stage skips none. `forward`: whether a
+    gate lies in its way: not for moves back, to lost, or out of the process.
     """
 
     move: Move
@@ -74,7 +74,7 @@ def passage_of(process: SalesProcess, moves: Sequence[Move]) -> Passage | None:
     if came_from >= at:
         return Passage(newest, before, forward=False)
     stood = {move.stage for move in moves}
-    between = process.stages[came_from + 1 : at]
+    between = process.stages[came_from + 1 : at] if before is not None else ()
     skipped = tuple(s.key for s in between if s.closed is None and s.key not in stood)
     return Passage(newest, before, forward=True, skipped=skipped)
 

@@ -55,7 +55,7 @@ def process(mode: str = "warn", **closing: Any) -> SalesProcess:
         }
         for key, p in ends
     ]
-    stay = dict.fromkeys(("declined", "expired", "canceled", "failed"), {"stay": True})
+    stay = {key: {"stay": True} for key in ("declined", "expired", "canceled", "failed")}
     return parse_process(
         {
             "name": "Four",
@@ -165,6 +165,7 @@ CASES = [
         facts("prospecting", "qualification", signature="completed"),
         Ruling("unproven", "task", ("has_development",)),
     ),
+    ("warn", ["development"], TO_DEVELOPMENT, Ruling("passed", "none")),
     # Created in its stage, or brought from outside: back to the furthest stage that it has proof for.
     (
         "revert",
@@ -174,7 +175,6 @@ CASES = [
             "unproven",
             "move_back",
             ("has_qualification", "has_development"),
-            ("prospecting", "qualification", "development"),
             back_to="qualification",
         ),
     ),
