@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import config.settings
@@ -83,7 +83,6 @@ def change(where: str, value: Any) -> SalesProcess:
     return parse_process(content)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=3, max_size=300), st.text(min_size=1, max_size=100))
 def test_any_words_make_a_picture_and_a_book(says: str, label: str) -> None:
     """Whatever stands in the file: well-formed XML, and no line of Markdown that the file's words have made up."""
