@@ -223,8 +223,8 @@ class SalesProcess(_Part):
         for i, stage in enumerate(self.stages):
             for n, key in enumerate(stage.enter_from):
                 if key not in self.keys or key == stage.key:
-                    what = "itself" if key == stage.key else f"no stage {key!r}"
-                    text = f"enter_from: a deal cannot come from {what}; name another stage of this file"
+                    what = "is the stage itself" if key == stage.key else "is no stage of this file"
+                    text = f"enter_from: {key!r} {what}; name another one of its stages"
                     raise WrongAt(text, "stages", i, "enter_from", n)
         roles = {"any", *type(self.roles).model_fields}
         for i, stage in enumerate(self.stages):

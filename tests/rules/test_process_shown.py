@@ -155,3 +155,10 @@ def test_follow_up_in_words() -> None:
     often = change("stages/0/follow_up", {"after_days": 4, "veto_days": 0, "flag_after": 2}).stages[0]
     assert follow_up_text(often)[0] == "after 4 days, then every 4 days"
     assert follow_up_text(change("stages/0/follow_up", None).stages[0]) == ()
+
+
+def test_the_handbook_says_where_a_deal_may_come_from() -> None:
+    """A forbidden jump stands in the handbook, in the words of the stages."""
+    book = handbook(change("stages/2/enter_from", ["offer"]))
+    assert "A deal comes here from Offer only." in book
+    assert "only." not in handbook(parse_process(read_yaml(COMPACT)))

@@ -216,7 +216,7 @@ def test_a_forbidden_jump_counts_as_unproven() -> None:
 
 def test_enter_from_names_known_stages() -> None:
     """A stage that is not in the file, or the stage itself, is refused by name."""
-    for wrong, says in (("nowhere", "no stage 'nowhere'"), ("closing", "itself")):
+    for wrong, says in (("nowhere", "'nowhere' is no stage"), ("closing", "itself")):
         with pytest.raises(ProcessError, match=says):
             process(enter_from=[wrong])
 
