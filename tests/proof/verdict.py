@@ -144,6 +144,7 @@ async def _moved_back(
         t
         for t in await world.records("tasks")
         if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
+        and t["properties"]["hs_task_subject"].startswith("Moved back")
     ]
     found.once("task about the move back", len(tasks))
 
