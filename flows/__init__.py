@@ -15,7 +15,7 @@ advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
 follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
-explain.py              why a deal may stand where it stands, and what it lacks
+explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: each morning, as a flow)
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
 services.py, retries.py, documents.py, wake.py
 ledger/                 durable memory; the only place that knows the database
