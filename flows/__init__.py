@@ -2,6 +2,7 @@
 
 cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
+provision.py            HubSpot set-up against the process file (provision_*.py; cli_provision.py shows it)
 process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
@@ -15,7 +16,7 @@ reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour 
 guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
 follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
-explain.py              why a deal may stand where it stands, and what it lacks
+explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: each morning)
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
 proofs.py               what exit criteria are judged on: the deal, its papers, its contract
 services.py, retries.py, documents.py, wake.py

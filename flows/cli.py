@@ -24,6 +24,7 @@ from flows.cli_io import say as _say
 from flows.cli_io import settings_now as _settings
 from flows.cli_io import show_rows as _show
 from flows.cli_io import write_ledger as _write_ledger
+from flows.cli_provision import provision
 from flows.prefect_environment import PREFECT_QUIET, USUAL_API_URL
 from flows.process_cli import process_app
 
@@ -38,6 +39,7 @@ effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
 for _child in (inbox_app, guard_app, effects_app, proposal_app, process_app):
     app.command(_child)
+app.command(provision)
 
 EffectState = Literal["intended", "not_done", "unknown", "done", "refused", "quarantined"]
 Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
@@ -179,34 +181,6 @@ def setup(*, prefect_file: Path | None = None, as_json: Json = False) -> None:
         raise Refused(f"{prefect_file} does not exist: name it with --prefect-file")
     done = _run(set_up(prefect_file, settings.work_pool))
     _say(json.dumps(done) if as_json else "\n".join(done))
-
-
-@app.command
-def provision(*, plan: bool = False, apply: bool = False, as_json: Json = False) -> None:
-    """Show what HubSpot lacks for the process file (--plan, the default); with --apply create it.
-
-    Deletes nothing, safe to repeat.
-    """
-    if plan and apply:
-        raise WrongUsage("give --plan or --apply, not both")
-    from connectors.hubspot.portal import Portal
-    from flows.provision import plan as missing
-    from flows.services import load_process
-
-    settings = _settings()
-    settings.require("hubspot_token")
-    assert settings.hubspot_token is not None
-    portal = Portal(settings.hubspot_token.get_secret_value(), settings.hubspot_base_url)
-    changes = missing(portal, load_process(settings))
-    for change in changes:
-        if apply:
-            change.apply()
-        if not as_json:
-            _say(f"{'created' if apply else 'would create'} {change.what}")
-    if as_json:
-        _say(json.dumps({"applied": apply, "changes": [c.what for c in changes]}))
-    elif not changes:
-        _say("HubSpot fits the process file: nothing to do")
 
 
 @app.command

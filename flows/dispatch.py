@@ -35,7 +35,7 @@ TABLE: Final[dict[str, str]] = {
 TOGETHER: Final[frozenset[str]] = frozenset({"sync_deals"})
 """Flows whose events are only hints to read again: however few, they share one run and one bulk read."""
 
-SCHEDULED: Final[tuple[str, ...]] = ("reconcile",)
+SCHEDULED: Final[tuple[str, ...]] = ("reconcile", "explain_deals")
 """Flows that handle no events: only their schedule, or a person, starts them."""
 
 FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys((*TABLE.values(), *SCHEDULED)))

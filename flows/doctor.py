@@ -1,5 +1,6 @@
 """`dealflow doctor`: looks at everything the product needs and says in one line each what to mend."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -8,10 +9,12 @@ from prefect.client.orchestration import get_client
 
 from config.settings import Settings
 from connectors.errors import ConnectorError
+from connectors.hubspot.portal import Portal
 from flows.callback_url import wanted_url, wrong_urls
 from flows.dispatch import FLOWS, deployment_name
 from flows.gateway.app import check
 from flows.ledger.database import LedgerError
+from flows.provision import compare
 from flows.retries import reading
 from flows.services import Services, SetupError, open_services
 
@@ -38,7 +41,12 @@ async def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding("process", True, f"{s.process.name}, {len(s.process.stages)} stages"))
         findings.append(Finding("templates", True, ", ".join(sorted(s.templates))))
         findings.append(Finding("ledger", True, s.ledger.url.render_as_string()))
-        for part, look in (("hubspot", _hubspot), ("dropbox sign", _dropbox_sign), ("prefect", _prefect)):
+        for part, look in (
+            ("hubspot", _hubspot),
+            ("hubspot set-up", _hubspot_set_up),
+            ("dropbox sign", _dropbox_sign),
+            ("prefect", _prefect),
+        ):
             findings.append(await _ask(part, look, s))
     finally:
         await s.close()
@@ -56,6 +64,19 @@ async def _ask(part: str, look: Callable[[Services], Awaitable[str]], s: Service
 async def _hubspot(s: Services) -> str:
     portal = await s.portal()
     return f"portal {portal.portal_id}, pipeline {portal.pipeline_id}, {len(portal.owners)} owners"
+
+
+async def _hubspot_set_up(s: Services) -> str:
+    token = s.settings.hubspot_token
+    assert token is not None  # open_services asked for it
+    portal = Portal(token.get_secret_value(), s.settings.hubspot_base_url)
+    found = await asyncio.to_thread(compare, portal, s.process)
+    wrong = [problem.what for problem in found.problems]
+    wrong += [line for change in found.changes for line in change.lines]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise SetupError(f"run `dealflow provision`: {wrong[0]}{more}")
+    return "pipeline, stages, properties and labels are as the process file needs them"
 
 
 async def _dropbox_sign(s: Services) -> str:

@@ -17,7 +17,6 @@ from flows.rules.explain import Explanation, Smallest, explain
 from flows.rules.need import Need
 from flows.services import Services
 
-_CHUNK = 100
 _RECORD_PAGES = {"contact": "0-1", "company": "0-2"}
 
 
@@ -68,14 +67,33 @@ class Explained:
 
 async def explain_deal(s: Services, deal_id: str, stage: str | None = None) -> Explained:
     """The gate of `stage` for a deal; without it, of the stage that comes next. Raises ExplainError, ConnectorError."""
+    found, not_found = await explain_each(s, [deal_id], stage)
+    if not_found:
+        raise ExplainError(not_found[0])
+    return found[0]
+
+
+async def explain_each(
+    s: Services, deal_ids: Sequence[str], stage: str | None = None
+) -> tuple[list[Explained], list[str]]:
+    """Several deals read in bulk, as `explain_deal` does one; and why some of them could not be explained.
+
+    Raises ExplainError for a stage that is not there, ConnectorError.
+    """
     if stage is not None and stage not in s.process.keys:
         raise ExplainError(f"there is no stage {stage!r}: there are {', '.join(s.process.keys)}")
-    files = await read_deals(s, [deal_id]) if deal_id.isascii() and deal_id.isdigit() else {}
-    if deal_id not in files:
-        raise ExplainError(f"HubSpot has no deal {deal_id}")
-    file = files[deal_id]
-    target = stage or _next_stage(s, file)
-    return (await _explain(s, [(file, target)]))[0]
+    wanted = list(dict.fromkeys(deal_ids))
+    files = await read_deals(s, [deal_id for deal_id in wanted if deal_id.isascii() and deal_id.isdigit()])
+    asked: list[tuple[DealFile, str]] = []
+    problems: list[str] = []
+    for deal_id in wanted:
+        try:
+            if deal_id not in files:
+                raise ExplainError(f"HubSpot has no deal {deal_id}")
+            asked.append((files[deal_id], stage or _next_stage(s, files[deal_id])))
+        except ExplainError as problem:
+            problems.append(str(problem))
+    return await _explain(s, asked), problems
 
 
 async def unproven(s: Services) -> list[Explained]:

@@ -1,29 +1,18 @@
 """`dealflow provision`: makes HubSpot fit the process file: pipeline, stages, our properties, contact roles.
 
-Plan first, apply then; a second apply finds nothing to do; nothing is ever deleted.
+Plan first, apply then; a second apply finds nothing to do; nothing is ever deleted. Every change is one call that
+can be left undone: a run that broke off is continued by the next one.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from connectors.hubspot.portal import NewStage, Portal
-from flows.rules.sales_process import SalesProcess, Stage
-
-GROUP = "dealflow"
-
-
-@dataclass(frozen=True)
-class OwnProperty:
-    """A custom property that we need. `unique` cannot be added to an existing property."""
-
-    object_type: str
-    name: str
-    label: str
-    description: str
-    field_type: str = "text"
-    type: str = "string"
-    unique: bool = False
-
+from connectors.errors import RejectedError
+from connectors.hubspot.portal import Portal
+from flows.provision_changes import Change, Comparison, Difference, Found
+from flows.provision_criteria import criteria_properties
+from flows.provision_pipeline import pipeline_and_stages
+from flows.provision_properties import OwnProperty, own_properties
+from flows.rules.sales_process import SalesProcess
 
 PROPERTIES = (
     OwnProperty("deals", "dealflow_lead_key", "Lead key", "Which inbound lead made this deal", unique=True),
@@ -78,91 +67,50 @@ class ProvisionError(Exception):
     """HubSpot has something in our place that does not fit. The text says what to change by hand."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """One thing to create; `apply` does it."""
-
-    what: str
-    apply: Callable[[], object]
+def compare(portal: Portal, process: SalesProcess) -> Comparison:
+    """All that differs between HubSpot and the process file. Only reads. Raises ConnectorError."""
+    ours = {own.name for own in PROPERTIES if own.object_type == "deals"}
+    return Comparison((*_own(portal, process), *criteria_properties(portal, process, ours)))
 
 
 def plan(portal: Portal, process: SalesProcess) -> list[Change]:
-    """Everything that is missing, in the order to create it. Raises ProvisionError for what cannot be mended."""
-    return [*_properties(portal), *_pipeline(portal, process), *_labels(portal, process)]
+    """Everything to write, in that order. Raises ProvisionError for what cannot be mended.
+
+    Criteria that ask for properties of the company's own are not looked at: `compare` does.
+    """
+    found = Comparison([*_own(portal, process)])
+    if found.problems:
+        first = found.problems[0]
+        raise ProvisionError(f"{first.what}: {first.do}")
+    return found.changes
 
 
-def _properties(portal: Portal) -> Iterator[Change]:
-    for object_type in dict.fromkeys(p.object_type for p in PROPERTIES):
-        known = {p.name: p for p in portal.list_properties(object_type)}
-        if GROUP not in portal.list_property_groups(object_type):
-            yield Change(
-                f"{object_type}: property group {GROUP}",
-                lambda object_type=object_type: portal.create_property_group(object_type, GROUP, "Dealflow"),  # type: ignore[misc]
-            )
-        for wanted in (p for p in PROPERTIES if p.object_type == object_type):
-            found = known.get(wanted.name)
-            if found is None:
-                kind = "unique property" if wanted.unique else "property"
-                yield Change(
-                    f"{object_type}: {kind} {wanted.name}",
-                    lambda wanted=wanted: _create(portal, wanted),  # type: ignore[misc]
-                )
-            elif wanted.unique and not found.has_unique_value:
-                raise ProvisionError(
-                    f"{object_type}.{wanted.name} exists but is not unique, and HubSpot cannot change that: "
-                    "rename or delete it in HubSpot, then run provision again"
-                )
-
-
-def _create(portal: Portal, wanted: OwnProperty) -> None:
-    portal.create_property(
-        wanted.object_type,
-        wanted.name,
-        label=wanted.label,
-        group=GROUP,
-        type=wanted.type,
-        field_type=wanted.field_type,
-        description=wanted.description,
-        unique=wanted.unique,
-    )
-
-
-def _pipeline(portal: Portal, process: SalesProcess) -> Iterator[Change]:
-    pipelines = portal.list_pipelines("deals")
-    found = next((p for p in pipelines if p.id == process.pipeline), None)
-    found = found or next((p for p in pipelines if p.label == process.pipeline and not p.archived), None)
-    if found is None:
-        stages = [_new_stage(s, i) for i, s in enumerate(process.stages)]
-        yield Change(
-            f"deal pipeline {process.pipeline!r} with {len(stages)} stages",
-            lambda: portal.create_pipeline(process.pipeline, stages),
-        )
-        return
-    names = {s.id for s in found.stages} | {s.label for s in found.stages}
-    for order, stage in enumerate(process.stages):
-        if stage.hubspot_name not in names:
-            yield Change(
-                f"stage {stage.hubspot_name!r} in pipeline {found.label!r}",
-                lambda stage=stage, order=order: portal.create_stage(found.id, _new_stage(stage, order)),  # type: ignore[misc]
-            )
-
-
-def _new_stage(stage: Stage, order: int) -> NewStage:
-    return NewStage(
-        stage.hubspot_name,
-        f"{stage.probability:.2f}".rstrip("0").ljust(3, "0"),
-        order,
-        stage.closed is not None,
-    )
+def _own(portal: Portal, process: SalesProcess) -> Iterator[Found]:
+    yield from own_properties(portal, process, PROPERTIES)
+    yield from pipeline_and_stages(portal, process)
+    yield from _labels(portal, process)
 
 
 def _labels(portal: Portal, process: SalesProcess) -> Iterator[Change]:
-    known = {t.label for t in portal.list_labels("deals", "contacts")}
+    known = {one.label for one in portal.list_labels("deals", "contacts")}
     for role, label in process.role_labels.items():
         if label not in known:
             yield Change(
-                f"association label {label!r} between deal and contact",
-                lambda label=label, role=role: portal.create_label(
-                    "deals", "contacts", label, f"dealflow_{role}"
-                ),  # type: ignore[misc]
+                "create",
+                "contact label",
+                label,
+                (Difference("label", None, label),),
+                lambda label=label, name=f"dealflow_{role}": _create_label(portal, label, name),  # type: ignore[misc]
+                "for contacts on a deal",
             )
+
+
+def _create_label(portal: Portal, label: str, name: str) -> None:
+    try:
+        portal.create_label("deals", "contacts", label, name)
+    except RejectedError as problem:
+        raise ProvisionError(
+            f"{problem}: contact label {label} was not created; if somebody gave {name} another wording in HubSpot "
+            "(Settings > Objects > Deals > Associations), change it back there or write it under `roles` in the "
+            "process file"
+        ) from problem

@@ -19,7 +19,7 @@ from connectors.dropbox_sign.sender import ContractSender
 from connectors.exchange import make_http
 from connectors.hubspot.calls import Versions
 from connectors.hubspot.client import HubSpotClient
-from connectors.hubspot.records import Owner
+from connectors.hubspot.records import Owner, pipeline_called
 from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
 from flows.documents import Template, load_template
 from flows.ledger import mirror
@@ -190,20 +190,17 @@ async def _read_portal(s: Services) -> Portal:
     owners = await reading(s.hubspot.owners)
     labels = await reading(lambda: s.hubspot.association_labels("deals", "contacts"))
     wanted = s.process.pipeline
-    pipeline = next((p for p in pipelines if p.id == wanted), None)
-    pipeline = pipeline or next((p for p in pipelines if p.label == wanted and not p.archived), None)
+    pipeline = pipeline_called(wanted, pipelines)
     if pipeline is None:
         raise SetupError(f"HubSpot has no deal pipeline {wanted!r}: run `dealflow provision --apply`")
-    ids = {stage.id for stage in pipeline.stages}
-    by_label = {stage.label: stage.id for stage in pipeline.stages}
     found: dict[str, str] = {}
     for stage in s.process.stages:
-        stage_id = stage.hubspot_name if stage.hubspot_name in ids else by_label.get(stage.hubspot_name)
-        if stage_id is None:
+        known = pipeline.stage_called(stage.hubspot_name)
+        if known is None:
             raise SetupError(
                 f"HubSpot's pipeline has no stage {stage.hubspot_name!r}: run `dealflow provision --apply`"
             )
-        found[stage.key] = stage_id
+        found[stage.key] = known.id
     role_of_label = {label: role for role, label in s.process.role_labels.items()}
     return Portal(
         portal_id=account.portal_id,

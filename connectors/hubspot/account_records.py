@@ -3,10 +3,10 @@
 Sources: developers.hubspot.com pipeline, property, owner and account guides, read 2026-11-22.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.hubspot.loose import identifier, items, mapping, required, text, whole
 
@@ -44,6 +44,24 @@ class Pipeline:
     stages: tuple[Stage, ...]
     archived: bool = False
 
+    def stage_called(self, name: str) -> Stage | None:
+        """The live stage with this id, else the one with this label."""
+        return _called(name, self.stages)
+
+
+def pipeline_called(name: str, pipelines: Iterable[Pipeline]) -> Pipeline | None:
+    """The live pipeline with this id, else the first with this label."""
+    return _called(name, pipelines)
+
+
+Named = TypeVar("Named", Stage, Pipeline)
+
+
+def _called(name: str, rows: Iterable[Named]) -> Named | None:
+    live = [row for row in rows if not row.archived]
+    found = next((row for row in live if row.id == name), None)
+    return found or next((row for row in live if row.label == name), None)
+
 
 @dataclass(frozen=True)
 class Option:
@@ -52,6 +70,7 @@ class Option:
     value: str
     label: str
     hidden: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,7 @@ class Property:
     hubspot_defined: bool = False
     hidden: bool = False
     archived: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,12 +162,18 @@ def parse_property(data: object) -> Property:
         hubspot_defined=row.get("hubspotDefined") is True,
         hidden=row.get("hidden") is True,
         archived=row.get("archived") is True,
+        description=text(row.get("description")) or "",
     )
 
 
 def _option(row: Mapping[str, Any]) -> Option:
     value = text(row.get("value")) or ""
-    return Option(value=value, label=text(row.get("label")) or value, hidden=row.get("hidden") is True)
+    return Option(
+        value=value,
+        label=text(row.get("label")) or value,
+        hidden=row.get("hidden") is True,
+        description=text(row.get("description")) or "",
+    )
 
 
 def parse_owner(data: object) -> Owner:

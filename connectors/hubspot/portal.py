@@ -79,9 +79,11 @@ class Portal:
         self._timeout_s = timeout_s
         self._calls = SdkCall(HUBSPOT, total_s=60.0, on_call=on_call)
 
-    def list_properties(self, object_type: str) -> tuple[Property, ...]:
-        """All property definitions of an object type, archived ones left out."""
-        return _rows(self._run("list_properties", self._properties.get_all, object_type), parse_property)
+    def list_properties(self, object_type: str, *, archived: bool = False) -> tuple[Property, ...]:
+        """The live property definitions of an object type; or those in the recycling bin (`archived`)."""
+        more = {"archived": True} if archived else {}
+        answer = self._run("list_properties", self._properties.get_all, object_type, **more)
+        return _rows(answer, parse_property)
 
     def list_property_groups(self, object_type: str) -> tuple[str, ...]:
         """The internal names of the property groups."""
@@ -110,26 +112,26 @@ class Portal:
 
         An archived property of that name comes back instead of a new one. Raises ConflictError when taken.
         """
-        body: dict[str, Any] = {
-            "name": name,
-            "label": label,
-            "groupName": group,
-            "type": type,
-            "fieldType": field_type,
-            "description": description,
-            "hasUniqueValue": unique,
-        }
-        if options:
-            body["options"] = _options(options)
+        body = {"name": name, "hasUniqueValue": unique}
+        body |= _definition(label, group, type, field_type, description, options)
         answer = self._run("create_property", self._properties.create, object_type, body, write=True)
         return _read(answer, parse_property)
 
-    def update_property_options(self, object_type: str, name: str, options: Sequence[Option]) -> Property:
-        """Replace the allowed values: give the old ones too, or they go."""
-        body = {"options": _options(options)}
-        answer = self._run(
-            "update_property_options", self._properties.update, object_type, name, body, write=True
-        )
+    def update_property(
+        self,
+        object_type: str,
+        name: str,
+        *,
+        label: str,
+        group: str,
+        type: str,  # the vendor wants it beside field_type; not meant to be changed
+        field_type: str,
+        description: str = "",
+        options: Sequence[Option] = (),
+    ) -> Property:
+        """Set a definition anew; name and uniqueness stay. options: all of them, the old ones too, or they go."""
+        body = _definition(label, group, type, field_type, description, options)
+        answer = self._run("update_property", self._properties.update, object_type, name, body, write=True)
         return _read(answer, parse_property)
 
     def list_pipelines(self, object_type: str = "deals") -> tuple[Pipeline, ...]:
@@ -181,16 +183,37 @@ class Portal:
         answer = self._run("create_label", self._labels.create, from_type, to_type, body, write=True)
         return _rows(answer, parse_label)
 
-    def _run(self, operation: str, method: Callable[..., Any], *args: object, write: bool = False) -> Answer:
+    def _run(
+        self, operation: str, method: Callable[..., Any], *args: object, write: bool = False, **query: object
+    ) -> Answer:
         def send() -> Any:
-            return method(*args, _preload_content=False, _request_timeout=self._timeout_s)
+            return method(*args, **query, _preload_content=False, _request_timeout=self._timeout_s)
 
         return self._calls.run(operation, send, write=write, expect=(200, 201))
 
 
+def _definition(
+    label: str, group: str, type_: str, field_type: str, description: str, options: Sequence[Option]
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "label": label,
+        "groupName": group,
+        "type": type_,
+        "fieldType": field_type,
+        "description": description,
+    }
+    return body | ({"options": _options(options)} if options else {})
+
+
 def _options(options: Sequence[Option]) -> list[Mapping[str, Any]]:
     return [
-        {"label": one.label, "value": one.value, "hidden": one.hidden, "displayOrder": number}
+        {
+            "label": one.label,
+            "value": one.value,
+            "hidden": one.hidden,
+            "displayOrder": number,
+            **({"description": one.description} if one.description else {}),
+        }
         for number, one in enumerate(options)
     ]
 

@@ -24,6 +24,7 @@ from connectors.hubspot.account_records import (
     parse_pipeline,
     parse_property,
     parse_stage,
+    pipeline_called,
 )
 from connectors.hubspot.loose import identifier, items, mapping, moment, next_after, required, text, whole
 
@@ -56,6 +57,7 @@ __all__ = [
     "parse_record",
     "parse_signed_url",
     "parse_stage",
+    "pipeline_called",
 ]
 
 

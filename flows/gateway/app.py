@@ -145,6 +145,12 @@ def _add_ops_page(app: FastAPI, settings: Settings, ledger: Ledger, clock: Calla
         """The ops page."""
         return HTMLResponse(await ops_page.render(settings, process, ledger, clock()), headers=_PRIVATE)
 
+    @app.get("/deals", dependencies=[Depends(logged_in)])
+    async def deals_without_proof() -> HTMLResponse:
+        """Deals that stand in a stage without proof."""
+        page = await ops_page.render_unproven(process, ledger, clock())
+        return HTMLResponse(page, headers=_PRIVATE)
+
     @app.get("/deals/{deal_id}", dependencies=[Depends(logged_in)])
     async def deal(deal_id: str, stage: str | None = None) -> HTMLResponse:
         """What one deal needs."""

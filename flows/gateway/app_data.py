@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from flows.ledger import contracts, effects, inbox, mirror, presence, stage_checks
+from flows.explain_report import KEY, Report, report_of
+from flows.ledger import contracts, effects, inbox, mirror, presence, reports, stage_checks
 from flows.ledger.contracts import Contract
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Effect
@@ -34,6 +36,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Unproven:
+    """Deals without proof, as the flow `explain_deals` listed them last."""
+
+    report: Report
+    read_at: datetime
+
+
+@dataclass(frozen=True)
 class Overview:
     """All that the page needs."""
 
@@ -49,6 +59,17 @@ class Overview:
     portal_id: str
     workers: tuple[presence.Worker, ...]
     synced_at: datetime | None
+    unproven: Unproven | None
+
+
+async def unproven(ledger: Ledger) -> Unproven | None:
+    """The last list of deals without proof; None before the first."""
+    async with ledger.read() as tx:
+        return _unproven(await reports.last(tx, KEY))
+
+
+def _unproven(kept: tuple[Any, datetime] | None) -> Unproven | None:
+    return Unproven(report_of(kept[0]), kept[1]) if kept else None
 
 
 async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Overview:
@@ -86,4 +107,5 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
             portal_id=str(portal.get("portal_id", "0")),
             workers=tuple(await presence.alive(tx, since=now - timedelta(seconds=30))),
             synced_at=datetime.fromisoformat(cursor) if cursor else None,
+            unproven=_unproven(await reports.last(tx, KEY)),
         )

@@ -1,4 +1,6 @@
-"""`GET /`: the pipeline, contracts in flight and the inbox on one page, without scripts. Needs a login."""
+"""`GET /`: the pipeline, contracts in flight and the inbox on one page; `GET /deals`: deals without proof, as listed
+last. Without scripts; both need a login.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +10,8 @@ from typing import Any
 import jinja2
 
 from config.settings import Settings
-from flows.gateway.app_data import Overview, overview
+from flows.explain_report import sentence_of, supplier
+from flows.gateway.app_data import Overview, overview, unproven
 from flows.ledger.database import Ledger
 from flows.rules.sales_process import SalesProcess
 
@@ -32,15 +35,16 @@ def _ago(moment: datetime | None, now: datetime) -> str:
 
 def pages() -> jinja2.Environment:
     """The gateway's page templates; everything they show is escaped."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_PAGES), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["who"] = supplier
+    return environment
 
 
 async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now: datetime) -> str:
     """The page as HTML; everything shown is escaped."""
-    environment = pages()
-    environment.filters["ago"] = lambda moment: _ago(moment, now)
+    environment = _pages_at(now)
     data: Overview = await overview(process, ledger, now)
     links: Mapping[str, Any] = {
         "deal": f"{settings.hubspot_app_url}/contacts/{data.portal_id}/record/0-3/",
@@ -50,3 +54,15 @@ async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now:
     return environment.get_template("ops.html").render(
         data=data, process=process, now=now, links=links, labels=labels
     )
+
+
+async def render_unproven(process: SalesProcess, ledger: Ledger, now: datetime) -> str:
+    """The list of deals without proof as HTML: not read now, but kept by the flow that looks each morning."""
+    template = _pages_at(now).get_template("deals.html")
+    return template.render(found=await unproven(ledger), process=process, said=sentence_of(process))
+
+
+def _pages_at(now: datetime) -> jinja2.Environment:
+    environment = pages()
+    environment.filters["ago"] = lambda moment: _ago(moment, now)
+    return environment

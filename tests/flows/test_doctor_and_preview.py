@@ -26,7 +26,16 @@ async def test_a_healthy_set_up_says_what_it_found(world: Any, settings: Setting
 
     found = await _findings(settings)
 
-    wanted = ["settings", "process", "templates", "ledger", "hubspot", "dropbox sign", "prefect"]
+    wanted = [
+        "settings",
+        "process",
+        "templates",
+        "ledger",
+        "hubspot",
+        "hubspot set-up",
+        "dropbox sign",
+        "prefect",
+    ]
     assert list(found) == wanted
     assert all(found[part].ok for part in wanted[:-1]), found
     assert not found["prefect"].ok  # nobody listens there
@@ -49,6 +58,19 @@ async def test_hubspot_that_is_not_provisioned_is_told(bare: Any, settings: Sett
     found = (await _findings(settings))["hubspot"]
 
     assert not found.ok and "dealflow provision --apply" in found.text
+
+
+async def test_drift_in_hubspot_is_told(world: Any, settings: Settings) -> None:
+    """What somebody changed in HubSpot's settings: the first difference, how many more, and the command."""
+    name = "/crm/properties/2026-03/deals/dealflow_source"
+    changed = {"label": "Source", "description": "?"}
+    world.hub.patch(name, headers={"Authorization": "Bearer t"}, json=changed).raise_for_status()
+
+    found = (await _findings(settings))["hubspot set-up"]
+
+    assert not found.ok and found.text == (
+        'run `dealflow provision`: deal property dealflow_source: label "Source" -> "Lead source" and 1 more'
+    )
 
 
 async def test_a_wrong_key_is_told_without_showing_it(world: Any, settings: Settings) -> None:

@@ -170,7 +170,7 @@ async def test_optional_roles_open_a_gate(
     """A process that asks for legal gets the label from provision; a contact under it is the proof."""
     use(s, process_file(signer_named={"all_of": [{"contact": "signer"}, {"contact": "legal"}]}))
     (change,) = plan(portal_client, s.process)
-    assert "'Legal'" in change.what
+    assert (change.about, change.name) == ("contact label", "Legal")
     change.apply()
     deal_id = await sales.deal("discussion", labels=("Signer",))
     assert (await explain_deal(s, deal_id)).explanation.smallest.text == (

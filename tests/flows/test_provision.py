@@ -40,7 +40,7 @@ def test_the_plan_changes_nothing(bare: Any, env: Any, run_dealflow: Any) -> Non
     lines = done.stdout.splitlines()
     assert all(line.startswith("would create ") for line in lines)
     assert sum("property dealflow_" in line for line in lines) == len(PROPERTIES)
-    assert any("with 8 stages" in line for line in lines) and any("'Signer'" in line for line in lines)
+    assert any("8 stages" in line for line in lines) and any("label Signer" in line for line in lines)
     assert {c["method"] for c in bare.calls("hub", "/")} == {"GET"}
 
 
@@ -48,7 +48,10 @@ def test_apply_then_nothing_is_left(bare: Any, env: Any, run_dealflow: Any, proc
     """--apply makes pipeline, stages, properties and roles as the file says; a second time there is nothing to do."""
     first = run_dealflow("provision", "--apply", "--json", **env)
     assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout)["applied"] is True
+    said = json.loads(first.stdout)
+    assert said["applied"] is True and (said["problems"], said["notes"]) == ([], [])
+    key = {"object": "unique deal property", "name": "dealflow_lead_key", "action": "create", "done": True}
+    assert {**key, "field": "type", "from": None, "to": "string"} in said["changes"]
 
     made = next(p for p in _pipelines(bare) if p["label"] == process.pipeline)
     assert [s["label"] for s in made["stages"]] == [s.label for s in process.stages]
@@ -56,6 +59,7 @@ def test_apply_then_nothing_is_left(bare: Any, env: Any, run_dealflow: Any, proc
     assert metadata["Account management (Won)"] == {"probability": "1.0", "isClosed": "true"}
     assert metadata["Lost"]["probability"] == "0.0" and metadata["Lost"]["isClosed"] == "true"
     assert metadata["Development"] == {"probability": "0.3", "isClosed": "false"}
+    assert metadata["Prospecting"] == {"probability": "0.05", "isClosed": "false"}
 
     bare.forget_calls()
     second = run_dealflow("provision", "--apply", **env)
@@ -78,17 +82,24 @@ def test_half_of_it_is_completed(bare: Any, portal_client: Any, process: Any) ->
 
 
 def test_a_missing_stage_is_added(bare: Any, world: Any, portal_client: Any, process: Any) -> None:
-    """The process file gained a stage: only that one is created, in the pipeline that is there."""
+    """The process file gained a stage: it is created at its place in the pipeline that is there, and those behind it
+    move on by one. Taken out of the file again, it stays in HubSpot.
+    """
     stages = list(process.stages)
     extra = stages[0].model_copy(
         update={"key": "pilot", "label": "Pilot", "exit_criteria": (), "on_enter": ()}
     )
     grown = process.model_copy(update={"stages": (*stages[:3], extra, *stages[3:])})
 
-    (change,) = plan(portal_client, grown)
-    change.apply()
+    changes = plan(portal_client, grown)
+    for change in changes:
+        change.apply()
 
-    assert change.what == "stage 'Pilot' in pipeline 'Dealflow sales process'"
+    lines = [line for change in changes for line in change.lines]
+    assert lines[0] == ("stage Pilot: probability 0.05, display order 3, in pipeline Dealflow sales process")
+    assert lines[1] == "stage Presentation: display order 3 -> 4" and len(lines) == 1 + 5
+    made = next(p for p in _pipelines(bare) if p["label"] == process.pipeline)
+    assert [s["label"] for s in made["stages"]] == [s.label for s in grown.stages]
     assert plan(portal_client, grown) == [] == plan(portal_client, process)
 
 
@@ -109,8 +120,10 @@ def test_a_clash_that_cannot_be_mended_is_told(bare: Any, env: Any, run_dealflow
 
     done = run_dealflow("provision", "--apply", **env)
 
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
-    assert "deals.dealflow_lead_key exists but is not unique" in done.stderr
+    assert done.returncode == 1
+    assert done.stderr == "dealflow: 1 problem(s) to solve first; nothing was changed\n"
+    assert "problem: unique deal property dealflow_lead_key exists but is not unique" in done.stdout
+    assert "    mend: export its values if you need them, archive it in HubSpot" in done.stdout
     assert {c["method"] for c in bare.calls("hub", "/")} == {"GET"}
 
 
@@ -149,13 +162,22 @@ async def test_a_worker_says_what_is_not_provisioned(bare: Any, settings: Settin
 
 
 def test_a_pipeline_may_be_named_by_id(bare: Any, world: Any, portal_client: Any, tmp_path: Path) -> None:
-    """The file may name HubSpot's pipeline id and stage ids instead of labels: nothing is created then."""
+    """The file may name HubSpot's pipeline id and stage ids instead of labels: nothing is created then, and the stages
+    are called as the file calls them.
+    """
     made = next(p for p in _pipelines(bare) if p["label"] == "Dealflow sales process")
     raw = yaml.safe_load((Settings().config_dir / "sales_process.yaml").read_text())
     raw["pipeline"] = made["id"]
     for stage, known in zip(raw["stages"], made["stages"], strict=True):
-        stage["hubspot_stage"], stage["label"] = known["id"], "Our own name"
+        stage["hubspot_stage"] = known["id"]
+    raw["stages"][1]["label"] = "Qualifying"
     path = tmp_path / "process.yaml"
     path.write_text(yaml.safe_dump(raw))
+    named = load_process(Settings(process_file=path))
 
-    assert plan(portal_client, load_process(Settings(process_file=path))) == []
+    need, stage = plan(portal_client, named)
+    assert need.lines[0].endswith('Needed to leave Qualifying: The buyer has told us what they need."')
+    assert stage.lines == ('stage Qualifying: label "Qualification" -> "Qualifying"',)
+    for change in (need, stage):
+        change.apply()
+    assert plan(portal_client, named) == []

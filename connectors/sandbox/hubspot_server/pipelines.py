@@ -207,6 +207,8 @@ class Pipelines:
         stage = self.stage(kind, pipeline, ident)
         if whole:
             _need(body, "label", "displayOrder", "metadata")
+        others = self.one(kind, pipeline).stages.values()
+        _check_label(body.get("label"), {s.label for s in others if s is not stage})
         if "metadata" in body:
             stage.metadata = _metadata({**({} if whole else stage.metadata), **body["metadata"]})
         stage.label = str(body.get("label", stage.label))
@@ -237,8 +239,7 @@ class Pipelines:
 
     def _stage(self, body: Mapping[str, Any], taken: set[str]) -> Stage:
         _need(body, "label", "displayOrder", "metadata")
-        if body["label"] in taken:
-            raise Refusal(400, f"Stage labels must be unique in a pipeline: {body['label']}")
+        _check_label(body["label"], taken)
         now_ms = self._clock.now_ms()
         metadata = _metadata(body["metadata"])
         return Stage(
@@ -265,6 +266,11 @@ def _need(body: Mapping[str, Any], *names: str) -> None:
     missing = [n for n in names if body.get(n) is None]
     if missing:
         raise missing_fields(missing)
+
+
+def _check_label(label: object, taken: set[str]) -> None:
+    if label in taken:
+        raise Refusal(400, f"Stage labels must be unique in a pipeline: {label}")
 
 
 def _closed(probability: str) -> str:

@@ -37,6 +37,29 @@ def test_properties_are_listed(vendor: Any, portal: Portal) -> None:
     assert vendor.heard[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
+def test_archived_properties_are_asked_for(vendor: Any, portal: Portal) -> None:
+    """The recycling bin is a query of the same route."""
+    vendor.reply(200, {"results": [{"name": "df_key", "archived": True}]})
+    (found,) = portal.list_properties("deals", archived=True)
+    assert found.archived
+    assert vendor.heard[0].path == "/crm/v3/properties/deals?archived=True"
+
+
+def test_definition_is_set(vendor: Any, portal: Portal) -> None:
+    """Of a property in place everything but name and uniqueness is sent; options only where there are any."""
+    vendor.reply(200, {"name": "df_key"})
+    portal.update_property("deals", "df_key", label="Key", group="g", type="string", field_type="text")
+    (call,) = vendor.heard
+    assert (call.method, call.path) == ("PATCH", "/crm/v3/properties/deals/df_key")
+    assert call.json() == {
+        "label": "Key",
+        "groupName": "g",
+        "type": "string",
+        "fieldType": "text",
+        "description": "",
+    }
+
+
 def test_one_connection_for_many_calls(vendor: Any, portal: Portal) -> None:
     """The package's habit of a new connection per access is kept out."""
     vendor.reply(200, {"results": []})

@@ -294,9 +294,21 @@ def test_portal_set_up(portal: Portal) -> None:
     assert [one.value for one in made.options] == ["a"]
     with pytest.raises(ConflictError):
         portal.create_property("deals", name, label="State", group=name)
-    more = portal.update_property_options("deals", name, [Option("a", "A"), Option("b", "B")])
-    assert [one.value for one in more.options] == ["a", "b"]
-    assert name in {one.name for one in portal.list_properties("deals")}
+    more = portal.update_property(
+        "deals",
+        name,
+        label="Standing",
+        group=name,
+        type="enumeration",
+        field_type="radio",
+        description="Where it stands",
+        options=[Option("a", "A"), Option("b", "B", description="Next")],
+    )
+    assert [(one.value, one.description) for one in more.options] == [("a", ""), ("b", "Next")]
+    (found_property,) = [one for one in portal.list_properties("deals") if one.name == name]
+    assert (found_property.label, found_property.field_type) == ("Standing", "radio")
+    assert found_property.description == "Where it stands"
+    assert name not in {one.name for one in portal.list_properties("deals", archived=True)}
     pipeline = portal.create_pipeline(
         name, [NewStage("New", "0.1", 0), NewStage("Won", "1.0", 1, is_closed=True)]
     )
