@@ -16,7 +16,7 @@ reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour 
 guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
 follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
-explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: each morning)
+explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: all of them, daily)
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
 proofs.py               what exit criteria are judged on: the deal, its papers, its contract
 services.py, retries.py, documents.py, wake.py

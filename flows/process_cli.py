@@ -101,9 +101,12 @@ def process_handbook(file: Path | None = None, *, out: Path = Path("handbook.md"
     file
         The process file; else the one in force.
     """
+    from flows.provision import PROPERTIES
     from flows.rules.process_handbook import handbook
+    from flows.rules.process_text import HUBSPOT_LABELS
 
-    _write(out, handbook(_process(file)))
+    ours = {own.name: own.label for own in PROPERTIES if own.object_type == "deals"}
+    _write(out, handbook(_process(file), {**HUBSPOT_LABELS, **ours}))
 
 
 def _process(file: Path | None) -> SalesProcess:

@@ -1,11 +1,12 @@
 """The process as a handbook in Markdown for the people who sell; generated, so that all read the same."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flows.rules.process_text import (
     ACTIONS,
     ENDINGS,
+    HUBSPOT_LABELS,
     MODES,
     SUPPLIERS,
     evidence_text,
@@ -15,20 +16,20 @@ from flows.rules.process_text import (
 from flows.rules.sales_process import SalesProcess, Stage
 
 
-def handbook(process: SalesProcess) -> str:
-    """Markdown: an overview, a chapter a stage, what the end of a contract means."""
-    return "\n".join(_lines(process)).rstrip() + "\n"
+def handbook(process: SalesProcess, labels: Mapping[str, str] = HUBSPOT_LABELS) -> str:
+    """Markdown: an overview, a chapter a stage, what the end of a contract means. `labels` of deal properties."""
+    return "\n".join(_lines(process, labels)).rstrip() + "\n"
 
 
-def _lines(process: SalesProcess) -> Iterator[str]:
+def _lines(process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
     yield f"# How we sell: {_md(process.name)}"
     yield ""
     yield f"HubSpot pipeline: {_md(process.pipeline)}. A stage is a place where the buyer cannot go on without us."
     yield "A deal moves on when everything listed is true **and** can be seen in HubSpot."
     yield "How you get there is up to you."
     yield ""
-    yield "| stage | the buyer | ready to move on when | probability |"
-    yield "|---|---|---|---|"
+    yield "| Stage | The buyer | Ready to move on when | Probability |"
+    yield "|---|---|---|---:|"
     for stage in process.stages:
         ready = "; ".join(_md(c.says) for c in stage.exit_criteria)
         yield f"| {_md(stage.label)} | {_md(stage.buyer_step)} | {ready} | {stage.probability:.0%} |"
@@ -41,7 +42,7 @@ def _lines(process: SalesProcess) -> Iterator[str]:
         else:
             yield f"## {_md(stage.label)}"
         yield ""
-        yield from _stage(stage, process)
+        yield from _stage(stage, process, labels)
     send = process.stage_for("send_contract")
     if send is not None:
         yield from ["", "## When a contract ends", ""]
@@ -51,18 +52,18 @@ def _lines(process: SalesProcess) -> Iterator[str]:
             yield f"- **{ENDINGS.get(name, name)}**: {_md(outcome_text(rule, process))}"
 
 
-def _stage(stage: Stage, process: SalesProcess) -> Iterator[str]:
+def _stage(stage: Stage, process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
     yield f"**The buyer:** {_md(stage.buyer_step)}.  "
     yield f"**How we help:** {_md(stage.help)}."
     for action in stage.on_enter:
         yield ""
         does = ACTIONS.get(action, action)
-        yield f"**By itself:** when a deal comes in, the worker {does}. You need not do anything."
+        yield f"**By itself:** when a deal comes in, dealflow {does}. You need not do anything."
     if stage.exit_criteria:
         yield from ["", "**Ready to move on when:**", ""]
         for c in stage.exit_criteria:
-            yield f"- [ ] **{_md(c.says)}**  "
-            seen = _md(evidence_text(c.evidence, process))
+            yield f"- **{_md(c.says)}**  "
+            seen = _md(evidence_text(c.evidence, process, labels))
             yield f"  Seen in HubSpot as: {seen}. Supplied by: {SUPPLIERS[c.supplied_by]}."
     elif stage.closed is None:
         yield from ["", "Nothing has to be true before a deal moves on."]

@@ -1,20 +1,23 @@
 """The process in sentences: what proves a criterion, what the worker does, what follow-up means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from flows.rules.sales_process import (
+from flows.rules.evidence import (
+    ActivityEvidence,
+    AllOf,
+    AnyOf,
     CompanyEvidence,
     ContactEvidence,
+    ContactsEvidence,
+    DateEvidence,
     DocumentEvidence,
     LineItemEvidence,
-    OutcomeRule,
     PropertyEvidence,
-    SalesProcess,
     SignatureEvidence,
-    Stage,
 )
+from flows.rules.sales_process import OutcomeRule, SalesProcess, Stage
 
 ACTIONS = {
     "generate_proposal": "files a proposal made from the line items",
@@ -25,7 +28,26 @@ MODES = {
     "warn": "its owner is told",
     "revert": "it is moved back, and its owner is told",
 }
-SUPPLIERS = {"rep": "sales rep", "buyer": "buyer", "worker": "the worker, by itself", "manager": "manager"}
+SUPPLIERS = {"rep": "sales rep", "buyer": "buyer", "worker": "dealflow, by itself", "manager": "manager"}
+HUBSPOT_LABELS = {
+    "amount": "Amount",
+    "closedate": "Close date",
+    "createdate": "Create date",
+    "dealname": "Deal name",
+    "dealtype": "Deal type",
+    "deal_currency_code": "Currency",
+    "description": "Deal description",
+    "closed_lost_reason": "Closed lost reason",
+    "hubspot_owner_id": "Deal owner",
+}
+"""What HubSpot shows for its own deal properties (developers.hubspot.com, deal properties, 2026-11-22)."""
+_ACTIVITIES = {
+    "call": "call",
+    "email": "e-mail",
+    "meeting": "meeting",
+    "note": "note",
+    "task": "finished task",
+}
 ENDINGS = {
     "completed": "signed by all",
     "declined": "declined",
@@ -35,15 +57,23 @@ ENDINGS = {
 }
 
 
-def evidence_text(evidence: BaseModel, process: SalesProcess) -> str:
-    """What is looked up in the CRM. A kind that is not known here is shown as the file writes it."""
+def evidence_text(
+    evidence: BaseModel, process: SalesProcess, labels: Mapping[str, str] = HUBSPOT_LABELS
+) -> str:
+    """What is looked up in the CRM. `labels`: what HubSpot shows instead of a deal property's name. A kind that is not
+    known here is shown as the file writes it.
+    """
     match evidence:
         case PropertyEvidence():
-            return f"deal property {evidence.property} {_test(evidence)}"
+            return f"{_property(evidence.property, labels)} {_test(evidence)}"
+        case DateEvidence():
+            return f"{_property(evidence.date, labels)} {_day(evidence, labels)}"
         case ContactEvidence(contact="any"):
             return "a contact on the deal"
         case ContactEvidence(contact=role):
-            return f"a contact on the deal with the label “{getattr(process.roles, role, role)}”"
+            return f"a contact on the deal with the label “{process.role_labels.get(role, role)}”"
+        case ContactsEvidence(contacts=least):
+            return "a contact on the deal" if least == 1 else f"at least {least} contacts on the deal"
         case CompanyEvidence():
             return "a company on the deal"
         case LineItemEvidence(line_items=1):
@@ -54,8 +84,23 @@ def evidence_text(evidence: BaseModel, process: SalesProcess) -> str:
             return f"a {kind} filed on the deal"
         case SignatureEvidence():
             return "the signature request, read back from Dropbox Sign: signed by all"
+        case ActivityEvidence():
+            return _activities(evidence)
+        case AnyOf(any_of=parts):
+            return "one of: " + "; ".join(_part(part, process, labels) for part in parts)
+        case AllOf(all_of=parts):
+            return "all of: " + "; ".join(_part(part, process, labels) for part in parts)
         case _:
             return ", ".join(_as_written(evidence.model_dump(by_alias=True, exclude_defaults=True)))
+
+
+def _part(evidence: BaseModel, process: SalesProcess, labels: Mapping[str, str]) -> str:
+    text = evidence_text(evidence, process, labels)
+    return f"({text})" if isinstance(evidence, AnyOf | AllOf) else text
+
+
+def _property(name: str, labels: Mapping[str, str]) -> str:
+    return f"deal property “{labels[name]}”" if name in labels else f"deal property {name}"
 
 
 def _test(evidence: PropertyEvidence) -> str:
@@ -67,7 +112,34 @@ def _test(evidence: PropertyEvidence) -> str:
         return "is one of " + ", ".join(f"“{v}”" for v in evidence.one_of)
     if evidence.at_least is not None:
         return f"is at least {evidence.at_least}"
-    return ", ".join(_as_written(evidence.model_dump(exclude={"property"}, exclude_defaults=True)))
+    return f"is at most {evidence.at_most}"
+
+
+def _day(evidence: DateEvidence, labels: Mapping[str, str]) -> str:
+    if evidence.after is not None:
+        return f"is a later day than {_property(evidence.after, labels)}"
+    if evidence.within_days is not None:
+        return (
+            f"is today or within the next {days(evidence.within_days)}"
+            if evidence.within_days
+            else "is today"
+        )
+    return "is today or later"
+
+
+def _activities(evidence: ActivityEvidence) -> str:
+    one = evidence.at_least == 1
+    names = [_ACTIVITIES[kind] + ("" if one else "s") for kind in evidence.types]
+    what = "activity of any kind" if one else "activities of any kind"
+    if evidence.activity != "any":
+        what = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    count = "at least one" if one else f"at least {evidence.at_least}"
+    when = ""
+    if evidence.since is not None:
+        when = " since the deal came into this stage"
+    elif evidence.within_days is not None:
+        when = f" in the last {days(evidence.within_days).removeprefix('1 ')}"
+    return f"{count} {what}{when}"
 
 
 def _as_written(values: dict[str, object]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The process as picture and handbook: complete, safe to open, true to the file."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -58,20 +59,93 @@ def test_the_picture_needs_nothing_from_elsewhere(file: Path) -> None:
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.name)
 def test_nothing_is_drawn_outside_the_picture(file: Path) -> None:
-    """Text and boxes lie inside; text inside its card, by a generous width a letter."""
+    """Text lies inside the picture; text of a card inside its card, by a generous width a letter."""
     root = ElementTree.fromstring(diagram(parse_process(read_yaml(file))))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    cards = [float(r.attrib["x"]) for r in root.iter(f"{SVG}rect") if r.attrib.get("width") == "232"]
-    bottom = max(
-        float(r.attrib["y"]) + float(r.attrib["height"]) for r in root.iter(f"{SVG}rect") if "rx" in r.attrib
-    )
-    for text in root.iter(f"{SVG}text"):
-        x, y = float(text.attrib["x"]), float(text.attrib["y"])
-        assert 0 < x < width and 0 < y < height
-        card = max((c for c in cards if c <= x), default=None)
-        if card is not None and 84 < y < bottom and text.attrib["text-anchor"] == "start":
-            end = x + len(text.text or "") * float(text.attrib["font-size"]) * 0.58
-            assert end <= card + 232, text.text
+    assert width <= 1200  # a page, or a wiki's column, without letters too small to read
+    for text in root.findall(f"{SVG}text"):
+        assert 0 < float(text.attrib["x"]) < width and 0 < float(text.attrib["y"]) < height
+    for card, (left, top, right, bottom) in zip(root.findall(f"{SVG}g"), cards_of(root), strict=True):
+        assert left >= 0 and right <= width and top >= 0 and bottom <= height
+        for text in card.iter(f"{SVG}text"):
+            letters = len(text.text or "") * float(text.attrib["font-size"]) * 0.58
+            assert float(text.attrib["x"]) + letters <= right - left, text.text
+            assert 0 < float(text.attrib["y"]) <= bottom - top, text.text
+
+
+Box = tuple[float, float, float, float]
+Piece = tuple[tuple[float, float], tuple[float, float]]
+
+
+def cards_of(root: ElementTree.Element) -> list[Box]:
+    """Left, top, right, bottom of each card."""
+    found = []
+    for card in root.findall(f"{SVG}g"):
+        left, top = (float(n) for n in re.findall(r"[\d.]+", card.attrib["transform"]))
+        box = card.find(f"{SVG}rect")
+        assert box is not None
+        found.append((left, top, left + float(box.attrib["width"]), top + float(box.attrib["height"])))
+    return found
+
+
+def lines_of(root: ElementTree.Element) -> list[list[tuple[float, float]]]:
+    """The corners of each arrow."""
+    ways = [path.attrib["d"] for path in root.findall(f"{SVG}path")]
+    return [[(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", way)] for way in ways]
+
+
+@pytest.mark.parametrize("stages", range(3, 12))
+def test_arrows_keep_clear_of_cards(stages: int) -> None:
+    """However many rows there are and wherever contracts are sent and end: arrows are straight or bend at right angles,
+    run over no card, lie on no other arrow, and end at a card's edge.
+    """
+    for sender in range(stages - 2):
+        content = _long(stages, sender)
+        for target in range(stages):
+            content["signature_outcomes"]["declined"] = {"move_to": content["stages"][target]["key"]}
+            content["signature_outcomes"]["expired"] = {"move_to": content["stages"][target]["key"]}
+            root = ElementTree.fromstring(diagram(parse_process(content)))
+            cards, lines = cards_of(root), lines_of(root)
+            pieces = [piece for line in lines for piece in itertools.pairwise(line)]
+            for (x1, y1), (x2, y2) in pieces:
+                assert x1 == x2 or y1 == y2
+                over = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+                assert not any(_meet(over, card) for card in cards), (sender, target)
+            for piece, other in itertools.combinations(pieces, 2):
+                assert not _on_each_other(piece, other), (sender, target)
+            for line in lines:
+                x, y = line[-1]
+                assert any(_meet((x - 5, y - 5, x + 5, y + 5), card) for card in cards), (sender, target)
+
+
+def _on_each_other(one: Piece, other: Piece) -> bool:
+    """Whether two pieces lie on the same line and share more than a point of it."""
+    for across, along in ((1, 0), (0, 1)):
+        if len({point[across] for point in (*one, *other)}) == 1:
+            low, high = sorted(point[along] for point in one)
+            return low < max(p[along] for p in other) and min(p[along] for p in other) < high
+    return False
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _long(stages: int, sender: int) -> Any:
+    """A process of so many stages, the contract sent in the one numbered `sender`; the last two are won and lost."""
+    content: Any = read_yaml(COMPACT)
+    first = content["stages"][0]
+    opened = [
+        {**first, "key": f"s{n}", "label": f"Stage {n}", "exit_criteria": [], "on_enter": []}
+        for n in range(stages - 2)
+    ]
+    opened[sender]["on_enter"] = ["send_contract"]
+    closed = [stage for stage in content["stages"] if stage.get("closed")]
+    won = next(stage["key"] for stage in closed if stage["closed"] == "won")
+    content["stages"] = [*opened, *sorted(closed, key=lambda stage: stage["closed"], reverse=True)]
+    stay = {name: {"stay": True} for name in ("declined", "expired", "canceled", "failed")}
+    content["signature_outcomes"] = {"completed": {"move_to": won}, **stay}
+    return content
 
 
 def change(where: str, value: Any) -> SalesProcess:
@@ -107,7 +181,30 @@ def test_markup_in_words_stays_words() -> None:
 @pytest.mark.parametrize(
     ("evidence", "says"),
     [
-        ({"property": "amount", "at_least": 5}, "deal property amount is at least 5"),
+        ({"property": "amount", "at_least": 5}, "deal property “Amount” is at least 5"),
+        ({"property": "p", "at_most": 5}, "deal property p is at most 5"),
+        (
+            {"date": "closedate", "within_days": 1},
+            "deal property “Close date” is today or within the next 1 day",
+        ),
+        ({"date": "closedate", "within_days": 0}, "deal property “Close date” is today"),
+        ({"date": "p", "not_past": True}, "deal property p is today or later"),
+        ({"date": "p", "after": "q"}, "deal property p is a later day than deal property q"),
+        ({"contacts": 2}, "at least 2 contacts on the deal"),
+        ({"contact": "legal"}, "a contact on the deal with the label “Legal”"),
+        ({"activity": "any"}, "at least one activity of any kind"),
+        (
+            {"activity": ["call", "meeting"], "at_least": 2, "since": "stage_entry"},
+            "at least 2 calls or meetings since the deal came into this stage",
+        ),
+        (
+            {"activity": ["call", "email", "task"], "within_days": 14},
+            "at least one call, e-mail or finished task in the last 14 days",
+        ),
+        (
+            {"any_of": [{"contacts": 2}, {"all_of": [{"company": "any"}, {"line_items": 1}]}]},
+            "one of: at least 2 contacts on the deal; (all of: a company on the deal; a line item on the deal)",
+        ),
         ({"property": "p", "equals": "x"}, "deal property p is “x”"),
         ({"property": "p", "one_of": ["x", "y"]}, "deal property p is one of “x”, “y”"),
         ({"contact": "signer"}, "a contact on the deal with the label “Signer”"),
