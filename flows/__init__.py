@@ -1,6 +1,6 @@
 """What dealflow does, top to bottom.
 
-cli.py, cli_inbox.py    the `dealflow` command; with demo.py and launch.py for all on one machine
+cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
 provision.py            HubSpot set-up against the process file (provision_*.py; cli_provision.py shows it)
 process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
@@ -13,10 +13,12 @@ generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
+guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
 follow_up.py            a task for the owner of a deal that is stuck
 runs.py                 what every event-driven flow does around its own logic
 explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: all of them, daily)
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
+proofs.py               what exit criteria are judged on: the deal, its papers, its contract
 services.py, retries.py, documents.py, wake.py
 ledger/                 durable memory; the only place that knows the database
 rules/                  pure decisions

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter, validators
 from config.files import ConfigFileError
 from config.settings import SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
+from flows.cli_guard import guard_app
 from flows.cli_inbox import inbox_app
 from flows.cli_io import Json, Limit, Refused, WrongUsage
 from flows.cli_io import complain as _complain
@@ -36,7 +37,7 @@ app = App(
 )
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
-for _child in (inbox_app, effects_app, proposal_app, process_app):
+for _child in (inbox_app, guard_app, effects_app, proposal_app, process_app):
     app.command(_child)
 app.command(provision)
 

@@ -240,12 +240,17 @@ def template_facts(s: Services, file: DealFile) -> dict[str, dict[str, str | Non
     return facts
 
 
-async def fresh_deal(s: Services, deal_id: str, files: Mapping[str, DealFile]) -> DealFile | None:
-    """The deal from a bulk read, or read again when that is older than a minute; None when HubSpot has it no more."""
+async def fresh_deal(
+    s: Services, deal_id: str, files: Mapping[str, DealFile], *, history: bool = False
+) -> DealFile | None:
+    """The deal from a bulk read, or read again when that is older than a minute; None when HubSpot has it no more.
+
+    `history`: the bulk read holds the stage's history, so must the other.
+    """
     file = files.get(deal_id)
     if file is not None and (s.clock() - file.read_at).total_seconds() <= _FRESH_S:
         return file
-    return await read_deal(s, deal_id)
+    return (await read_deals(s, [deal_id], history=history)).get(deal_id)
 
 
 async def stage_now(s: Services, file: DealFile) -> tuple[str, str | None]:

@@ -28,6 +28,7 @@ TABLE: Final[dict[str, str]] = {
     "signature.event": "advance_on_signature",
     "signature.check": "advance_on_signature",
     "deal.stuck": "follow_up",
+    "stage.check": "guard_stage",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 

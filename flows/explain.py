@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from flows.deals import DealFile, read_deals
-from flows.ledger import contracts, papers
+from flows.proofs import facts_of
 from flows.retries import reading
-from flows.rules.exit_criteria import DealFacts, Proof, Verdict
+from flows.rules.exit_criteria import Proof, Verdict
 from flows.rules.explain import Explanation, Smallest, explain
 from flows.rules.need import Need
 from flows.services import Services
@@ -143,14 +143,11 @@ def _next_stage(s: Services, file: DealFile) -> str:
 
 
 async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[Explained]:
-    ids = [file.id for file, _ in asked]
     async with s.ledger.read() as tx:
-        filed = await papers.filed(tx, ids)
-        newest = await contracts.latest_of(tx, ids)
+        facts = await facts_of(tx, [file for file, _ in asked])
     explained: list[Explained] = []
     for file, target in asked:
-        facts = _facts(file, filed.get(file.id, {}), newest.get(file.id))
-        found = explain(s.process, target, facts)
+        found = explain(s.process, target, facts[file.id])
         links = {
             (r.kind, r.id): _url(s, file.id, r)
             for v in found.verdicts
@@ -159,16 +156,6 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
         }
         explained.append(Explained(found, file.read_at, s.deal_url(file.id), links))
     return explained
-
-
-def _facts(
-    file: DealFile, filed: Mapping[str, papers.Filed], contract: contracts.Contract | None
-) -> DealFacts:
-    records = {kind: Proof("document", paper.file_id, paper.created_at) for kind, paper in filed.items()}
-    signature = contract.state if contract is not None else None
-    if contract is not None:
-        records["signature"] = Proof("signature", contract.request_id or "", contract.ended_at)
-    return file.facts(documents=filed, signature=signature, papers=records)
 
 
 def _url(s: Services, deal_id: str, record: Proof) -> str:

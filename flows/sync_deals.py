@@ -20,21 +20,20 @@ from prefect.states import Completed
 from connectors.hubspot.client import Filter, Sort
 from flows import services
 from flows.deals import DealFile, read_deals
-from flows.ledger import inbox, mirror
-from flows.ledger.inbox import Event, NewEvent
-from flows.ledger.mirror import MirrorRow, StageEntry
+from flows.ledger import inbox, mirror, stage_checks
+from flows.ledger.inbox import Event
+from flows.ledger.mirror import MirrorRow
 from flows.retries import reading
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
+from flows.stage_entries import called_for, entries_of
 
 log = logging.getLogger(__name__)
 
 KIND = "deal.changed"
 CURSOR = "deals"
 WATCH_SINCE = "watch_since"
-DUE = {"generate_proposal": "proposal.due", "send_contract": "contract.due"}
-"""What the process file calls an action -> the kind of event that asks for it."""
 _OVERLAP = timedelta(minutes=10)
 _CHUNK = 50
 
@@ -208,7 +207,7 @@ async def _store(
     found: dict[str, tuple[str, ...]] | None,
 ) -> None:
     """One transaction: a stage entry is never stored without the events it calls for."""
-    now = s.clock()
+    portal, now = await s.portal(), s.clock()
     deals = {file.id: file for file in files.values()}
     rows = [_row("deals", f.deal) for f in deals.values()]
     for kind, records in (
@@ -228,9 +227,11 @@ async def _store(
         ):
             plain = {deal_id: dict.fromkeys(found, ()) for deal_id, found in ids.items()}
             changed |= await mirror.keep_links(tx, "deals", kind, plain)
-        entries = [entry for f in deals.values() for entry in _entries(f)]
+        entries = [entry for f in deals.values() for entry in entries_of(f)]
         fresh = await mirror.keep_stage_entries(tx, entries)
-        due = [event for f in deals.values() for event in _due(s, f, fresh, since)]
+        called = await called_for(tx, s, portal, deals.values(), fresh, since)
+        await stage_checks.decide(tx, called.checks)
+        due = called.events
         recorded = await inbox.record(tx, due, now=now)
         beside = {f.id for f in deals.values() if not moved.isdisjoint(_beside(f))}
         await inbox.nudge(tx, sorted(changed | beside), now=now)
@@ -254,36 +255,6 @@ def _beside(file: DealFile) -> set[tuple[str, str]]:
 
 def _row(kind: str, record: Any) -> MirrorRow:
     return MirrorRow(kind, record.id, dict(record.properties), record.updated_at, record.archived)
-
-
-def _entries(file: DealFile) -> list[StageEntry]:
-    """Stage entries, oldest first; writing the same stage again is no entry."""
-    entries: list[StageEntry] = []
-    for past in reversed(file.deal.history.get("dealstage", ())):
-        if past.value and past.at and (not entries or entries[-1].stage_id != past.value):
-            entries.append(StageEntry(file.id, past.value, past.at, past.source_type, past.source_id))
-    return entries
-
-
-def _due(s: Services, file: DealFile, fresh: list[StageEntry], since: datetime) -> list[NewEvent]:
-    """What the newest entry calls for, when it is new, recent enough, and the deal still stands there."""
-    entries = _entries(file)
-    if file.stage is None or not entries or entries[-1] not in fresh or entries[-1].entered_at < since:
-        return []
-    entry = entries[-1]
-    moment = int(entry.entered_at.timestamp() * 1000)
-    return [
-        NewEvent(
-            source="stage",
-            key=f"{file.id}:{entry.stage_id}:{moment}:{action}",
-            kind=DUE[action],
-            lane=f"deal:{file.id}",
-            content={"stage": file.stage},
-            deal_id=file.id,
-            occurred_at=entry.entered_at,
-        )
-        for action in s.process.stage(file.stage).on_enter
-    ]
 
 
 def _ms(moment: datetime) -> str:

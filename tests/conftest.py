@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
@@ -17,6 +18,11 @@ from flows.ledger.database import Ledger, open_ledger
 from tests.postgres import PostgresServer, find_server, wait_for
 
 _SKIPPED = pytest.StashKey[str]()
+# Machines are shared: how long drawing examples or a call takes says nothing about the code.
+hypothesis.settings.register_profile(
+    "dealflow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("dealflow")
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 

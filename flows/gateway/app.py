@@ -16,7 +16,7 @@ from config.settings import Settings, SettingsError
 from flows.gateway import ops_page
 from flows.gateway.deal_page import DealPage
 from flows.gateway.receiver import Receiver
-from flows.ledger import effects, inbox, presence
+from flows.ledger import effects, inbox, presence, stage_checks
 from flows.ledger.database import Ledger
 from flows.services import load_process
 
@@ -106,11 +106,18 @@ async def _metrics(ledger: Ledger, now: datetime) -> str:
         inbox_states = await inbox.tally(tx)
         effect_states = await effects.tally(tx)
         totals = await presence.totals(tx)
+        checks = await stage_checks.tally(tx)
         alive = await presence.alive(tx, since=now - timedelta(seconds=_ALIVE_S))
     lines = ["# HELP dealflow_inbox_events Inbox rows by state.", "# TYPE dealflow_inbox_events gauge"]
     lines += [f'dealflow_inbox_events{{state="{k}"}} {n}' for k, n in sorted(inbox_states.items())]
     lines += ["# HELP dealflow_effects Outward writes by state.", "# TYPE dealflow_effects gauge"]
     lines += [f'dealflow_effects{{state="{k}"}} {n}' for k, n in sorted(effect_states.items())]
+    lines += ["# HELP dealflow_stage_checks_total Stage entries by what was found and done about it."]
+    lines += ["# TYPE dealflow_stage_checks_total counter"]
+    lines += [
+        f'dealflow_stage_checks_total{{found="{found}",action="{action}"}} {n}'
+        for (found, action), n in sorted(checks.items())
+    ]
     lines += ["# HELP dealflow_count_total Refusals and other counts.", "# TYPE dealflow_count_total counter"]
     lines += [f'dealflow_count_total{{name="{k}"}} {n}' for k, n in sorted(totals.items())]
     lines += ["# HELP dealflow_workers_alive Workers seen lately.", "# TYPE dealflow_workers_alive gauge"]

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flows.explain_report import KEY, Report, report_of
-from flows.ledger import contracts, effects, inbox, mirror, presence, reports
+from flows.ledger import contracts, effects, inbox, mirror, presence, reports, stage_checks
 from flows.ledger.contracts import Contract
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Effect
 from flows.ledger.inbox import Event
+from flows.ledger.stage_checks import StageCheck
 from flows.rules.sales_process import SalesProcess, Stage
 
 LONG_PARKED = 5
@@ -52,6 +53,7 @@ class Overview:
     waiting: tuple[Event, ...]
     recent: tuple[Event, ...]
     doubtful: tuple[Effect, ...]
+    bypassed: tuple[StageCheck, ...]
     inbox_states: dict[str, int]
     refused: int
     portal_id: str
@@ -97,6 +99,9 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
             )[:30],
             recent=tuple(await inbox.listing(tx, states=("done",), limit=20)),
             doubtful=tuple(await effects.listing(tx, states=("unknown", "quarantined"), limit=20)),
+            bypassed=tuple(
+                await stage_checks.listing(tx, found=("unproven", "overridden", "fight", "skipped"), limit=15)
+            ),
             inbox_states=await inbox.tally(tx),
             refused=sum(n for name, n in (await presence.totals(tx)).items() if name.startswith("refused.")),
             portal_id=str(portal.get("portal_id", "0")),

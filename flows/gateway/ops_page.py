@@ -50,7 +50,10 @@ async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now:
         "deal": f"{settings.hubspot_app_url}/contacts/{data.portal_id}/record/0-3/",
         "request": f"{settings.dropbox_sign_app_url}/home/manage?guid=",
     }
-    return environment.get_template("ops.html").render(data=data, process=process, now=now, links=links)
+    labels = {stage.key: stage.label for stage in process.stages}
+    return environment.get_template("ops.html").render(
+        data=data, process=process, now=now, links=links, labels=labels
+    )
 
 
 async def render_unproven(process: SalesProcess, ledger: Ledger, now: datetime) -> str:

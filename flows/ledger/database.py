@@ -22,6 +22,10 @@ _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _migrations: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
+Transaction = AsyncConnection
+"""An open transaction of the ledger, for those who may not know the database."""
+
+
 class LedgerError(Exception):
     """The ledger cannot be opened or written. The text says which database and what to do."""
 

@@ -22,8 +22,10 @@ from flows.ledger.tables import (
     cursors,
     effects,
     inbox,
+    overrides,
     papers,
     records,
+    stage_checks,
     stage_history,
 )
 
@@ -83,6 +85,8 @@ async def _rows(
         (associations, links),
         (records, mirrored),
         (stage_history, await _all(tx, stage_history, stage_history.c.deal_id.in_(deal_ids))),
+        (stage_checks, await _all(tx, stage_checks, stage_checks.c.deal_id.in_(deal_ids))),
+        (overrides, await _all(tx, overrides, overrides.c.deal_id.in_(deal_ids))),
         (cursors, await _all(tx, cursors, sa.true())),
     ]
 

@@ -181,6 +181,46 @@ stage_history = sa.Table(
     sa.Index(None, "stage_id", "entered_at"),
 )
 
+# What was found when a deal entered a stage, and what was done about it: decided once, before anything is done.
+stage_checks = sa.Table(
+    "stage_checks",
+    metadata,
+    _column("deal_id", sa.String(32), primary_key=True),
+    _column("entered_at", UtcTime, primary_key=True),
+    _column("stage_id", sa.String(64), primary_key=True),
+    _column("stage", sa.String(40)),
+    _column("came_from", sa.String(40), nullable=True),
+    _column("mode", sa.String(16)),
+    _column("found", sa.String(16)),  # passed, skipped, unproven, overridden, fight
+    _column("action", sa.String(16)),  # none, note, task, move_back
+    _column("missing", sa.JSON),
+    _column("skipped", sa.JSON),
+    _column("proofs", sa.JSON),  # criterion -> [record kind, id] that proved it
+    _column("mover", sa.String(160)),
+    _column("back_to", sa.String(40), nullable=True),
+    _column("override_id", _Id, nullable=True),
+    _column("checked_at", UtcTime),
+    _column("settled_at", UtcTime, nullable=True),
+    _column("result", sa.JSON, nullable=True),
+    sa.Index(None, "found", "checked_at"),
+)
+
+# A named person lets a deal stand in a stage without proof, for a reason, until a day.
+overrides = sa.Table(
+    "overrides",
+    metadata,
+    _column("id", _Id, primary_key=True, autoincrement=True),
+    _column("deal_id", sa.String(32)),
+    _column("stage", sa.String(40)),
+    _column("person", sa.String(200)),
+    _column("reason", sa.Text),
+    _column("granted_at", UtcTime),
+    _column("expires_at", UtcTime),
+    _column("revoked_at", UtcTime, nullable=True),
+    _column("revoked_by", sa.String(200), nullable=True),
+    sa.Index(None, "deal_id", "stage"),
+)
+
 cursors = sa.Table(
     "cursors",
     metadata,

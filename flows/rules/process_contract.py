@@ -125,6 +125,12 @@ def _outcomes(process: SalesProcess, send: Stage) -> Iterator[Finding]:
             reason = f"a contract that is {name} would make the deal {target.closed}"
             example = "completed: {move_to: won}; declined: {move_to: the stage in which terms are settled}"
             yield Finding("outcome-wrong", "error", move, reason, example)
+        elif name == "completed" and target.enter_from and send.key not in target.enter_from:
+            reason = (
+                f"a signed deal comes to {target.label} from {send.label}, which its enter_from does not name"
+            )
+            example = f"enter_from: [{send.key}, ...], or no enter_from"
+            yield Finding("signed-forbidden", "error", ("stages", at, "enter_from"), reason, example)
         elif name == "completed":
             passed = [s.label for s in process.stages[sent_at + 1 : at] if s.closed is None]
             if passed:

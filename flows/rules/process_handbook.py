@@ -70,6 +70,9 @@ def _stage(stage: Stage, process: SalesProcess, labels: Mapping[str, str]) -> It
     if lines := follow_up_text(stage):
         yield from ["", f"**If it does not move on** ({_md(lines[0])}):", ""]
         yield from (f"- {_md(line)}" for line in lines[1:])
+    if stage.enter_from:
+        names = " or ".join(_md(process.stage(key).label) for key in stage.enter_from)
+        yield from ["", f"A deal comes here from {names} only."]
     if stage is not process.stages[0] and stage.closed != "lost":
         yield from ["", f"A deal that is moved here too early: {MODES[stage.mode]}."]
 

@@ -76,9 +76,17 @@ class _Model:
                 yield _Move(self._enter(to, state.done - {"send_contract"}), name)
 
     def next_stage(self, at: int) -> int | None:
-        """Where a person moves a deal next; never to lost."""
-        later = range(at + 1, len(self.keys))
-        return next((i for i in later if self.process.stages[i].closed != "lost"), None)
+        """Where a person moves a deal next: the first stage that may be entered from here; never to lost."""
+        return next((i for i in self.later(at) if self.may_enter(at, i)), None)
+
+    def later(self, at: int) -> list[int]:
+        """The stages after this one, without lost."""
+        return [i for i in range(at + 1, len(self.keys)) if self.process.stages[i].closed != "lost"]
+
+    def may_enter(self, at: int, target: int) -> bool:
+        """Whether `enter_from` of the target lets a deal come from here."""
+        allowed = self.process.stages[target].enter_from
+        return not allowed or self.keys[at] in allowed
 
     def lacking(self, state: _State, target: int) -> list[Criterion]:
         """What the gate before `target` asks for and nobody can have brought by now."""
@@ -137,11 +145,20 @@ class _Model:
             told.append(f"{what}{does}.")
         return (*told, f"There it ends: {self.dead_end(path[-1].to)}.")
 
+    def only_from(self, at: int) -> str:
+        """Who may enter, in words."""
+        stage = self.process.stages[at]
+        names = " or ".join(self.process.stage(key).label for key in stage.enter_from)
+        return f"{stage.label} may be entered from {names} only"
+
     def dead_end(self, state: _State) -> str:
         """Why a deal does not get on from here."""
         target = self.next_stage(state.at)
-        if target is None:
+        later = self.later(state.at)
+        if not later:
             return "nothing comes after it but lost"
+        if target != later[0]:
+            return self.only_from(later[0])
         label = self.process.stages[target].label
         if lacking := self.lacking(state, target):
             first, action = lacking[0], made_by(lacking[0])
@@ -172,6 +189,7 @@ def check_paths(process: SalesProcess) -> Iterator[Finding]:
     for i, stage in enumerate(process.stages):
         if i not in reached and stage.closed != "lost":
             where = "it stands after a closed stage" if i > won else "the way to won leads around it"
+            where = f"{model.only_from(i)}, and {where}" if stage.enter_from else where
             reason = f"no deal ever comes to {stage.label}: {where}, and no signature outcome leads to it"
             yield Finding("unreachable", "error", ("stages", i), reason, "put it before won, or remove it")
     for place, state, move in model.wrong_turns():

@@ -58,6 +58,8 @@ class Stage(_Part):
     """What the rep does for the buyer here."""
     mode: Mode = "warn"
     """A deal that is moved here with its gate unmet: count it, tell its owner, or move it back."""
+    enter_from: tuple[Key, ...] = ()
+    """Stages that a deal may come here from; from anywhere where none is named. Any other way in counts as unproven."""
     on_enter: tuple[OnEnter, ...] = ()
     """What the worker does when a deal comes in."""
     exit_criteria: tuple[Criterion, ...] = ()
@@ -218,6 +220,12 @@ class SalesProcess(_Part):
             if rule.move_to is not None and rule.move_to not in self.keys:
                 text = f"there is no stage {rule.move_to!r}: there are {', '.join(self.keys)}"
                 raise WrongAt(text, "signature_outcomes", name, "move_to")
+        for i, stage in enumerate(self.stages):
+            for n, key in enumerate(stage.enter_from):
+                if key not in self.keys or key == stage.key:
+                    what = "is the stage itself" if key == stage.key else "is no stage of this file"
+                    text = f"{key!r} {what}: there are {', '.join(k for k in self.keys if k != stage.key)}"
+                    raise WrongAt(text, "stages", i, "enter_from", n)
         roles = ["any", *type(self.roles).model_fields]
         for i, stage in enumerate(self.stages):
             for n, criterion in enumerate(stage.exit_criteria):

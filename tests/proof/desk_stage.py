@@ -28,6 +28,7 @@ from flows.rehearsal.world import API_KEY, Mail, World, open_world
 from flows.rules.sales_process import SalesProcess, parse_process
 from tests.proof.databases import SqliteLedgers
 from tests.proof.director import PROCESS, stage_ids
+from tests.proof.process import strict
 from tests.proof.story import Story
 from tests.proof.verdict import Verdict, judge
 
@@ -58,7 +59,7 @@ class House:
 @asynccontextmanager
 async def open_house(folder: Path) -> AsyncIterator[House]:
     """A sandbox whose HubSpot is provisioned; while it is open, what is tried again is tried without waiting."""
-    process = parse_process(read_yaml(PROCESS))
+    process = strict(parse_process(read_yaml(PROCESS)))
     async with open_world(process, seed=7, starts=STARTS, meanwhile=load) as world:
         with _no_waiting():
             yield House(world, process, await stage_ids(world, process), folder)
@@ -218,6 +219,7 @@ async def open_stage(
     await SqliteLedgers(house.folder).fresh(home)
     # A seed of its own: tokens must be unlike those of earlier stories, whose requests the vendor still shows.
     async with open_desk(house.world, process_file=PROCESS, home=home, seed=house.stories) as desk:
+        desk.s.process = house.process
         s = desk.s
         for client in s.http:
             await client.aclose()

@@ -19,6 +19,7 @@ from flows.launch import free_port
 from flows.rehearsal.calendar import STARTS
 from flows.rehearsal.world import Mail, World, open_world
 from flows.rules.sales_process import SalesProcess, parse_process
+from tests.proof.process import strict
 from tests.proof.story import LEADS_TOKEN
 from tests.proof.victim import Cell, Life, spawn_order
 
@@ -88,7 +89,7 @@ class Theatre:
 @asynccontextmanager
 async def open_theatre(folder: Path) -> AsyncIterator[Theatre]:
     """A sandbox whose HubSpot is provisioned, and a nursery; both gone afterwards."""
-    process = parse_process(read_yaml(PROCESS))
+    process = strict(parse_process(read_yaml(PROCESS)))
     nurseries: list[Nursery] = []
     try:
         async with open_world(

@@ -64,6 +64,7 @@ class Story:
         """From the lead to the end of the contract."""
         await self.to_deal(stage)
         await self.to_presentation(stage)
+        await self.to_closing_too_early(stage)
         await self.to_closing(stage)
         await self.to_end(stage)
 
@@ -93,6 +94,16 @@ class Story:
         await world.rep("line_items", create=True, properties=seats, associations=[link])
         await self._move(stage, "presentation")
         await self._until_filed(stage)
+
+    async def to_closing_too_early(self, stage: Stage) -> None:
+        """A rep closes although nobody is named who signs: the deal is moved back, and its owner told."""
+        await self._move(stage, "closing")
+        for _ in range(12):
+            deal = await self._deal(stage.world)
+            if deal["properties"].get("dealstage") == stage.stage_ids["presentation"]:
+                return
+            await rest(stage, minutes=10)
+        raise AssertionError("the deal was never moved back")
 
     async def to_closing(self, stage: Stage) -> None:
         """The buyer names who signs, the rep closes: a contract goes out."""

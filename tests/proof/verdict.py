@@ -1,5 +1,6 @@
 """What must hold when a story has ended, read from the sandbox's own records and from the ledger's inbox."""
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ async def judge(
     if deal is not None:
         await _contract(story, deal, world, stage_ids, process, found)
         await _papers_and_notes(story, deal, world, found)
+        await _moved_back(story, deal, world, stage_ids, found)
     await _ledger_at_rest(story, ledger, taken, found)
     return found
 
@@ -123,11 +125,28 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
     ]
     markers = Counter(body.rpartition("dealflow ")[2] for body in notes)
     found.duplicates += [f"note written {n} times" for n in markers.values() if n > 1]
-    wanted = 3 if story.ending in _WELL else 2  # proposal, contract sent, how it ended
+    # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and Closing.
+    wanted = 5 if story.ending in _WELL else 4
     if len(markers) < wanted:
         found.lost.append(f"{len(markers)} notes on the deal instead of {wanted}")
     if len(markers) > wanted:
         found.duplicates.append(f"{len(markers)} notes on the deal instead of {wanted}")
+
+
+async def _moved_back(
+    story: Story, deal: dict[str, Any], world: World, stage_ids: dict[str, str], found: Verdict
+) -> None:
+    """The rep who closed too early: one move back, one task."""
+    moves = [value for value, _ in itertools.groupby(h["value"] for h in deal["history"]["dealstage"])]
+    back = stage_ids["closing"], stage_ids["presentation"]
+    found.once("move back", list(itertools.pairwise(moves)).count(back))
+    tasks = [
+        t
+        for t in await world.records("tasks")
+        if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
+        and t["properties"]["hs_task_subject"].startswith("Moved back")
+    ]
+    found.once("task about the move back", len(tasks))
 
 
 async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:

@@ -34,6 +34,7 @@ from flows.services import Services, open_services, override
 from flows.sync_deals import sweep, watch_from_now
 from tests.proof.mutants import MUTANTS
 from tests.proof.points import Points
+from tests.proof.process import strict
 from tests.proof.story import LEADS_TOKEN
 
 _PLENTY = 1_000_000
@@ -181,7 +182,7 @@ def main() -> None:
     for name in ("en_US", "de_DE"):  # their data is large, and each child would read it again
         Locale.parse(name).date_formats["medium"]
     # So would it the templates and the process file; and each ledger is a copy of a migrated one.
-    templates, process = services.load_templates(Settings()), services.load_process(Settings())
+    templates, process = services.load_templates(Settings()), strict(services.load_process(Settings()))
     services.load_templates = lambda _settings: templates
     services.load_process = lambda _settings: process
     services.open_ledger = partial(open_ledger, migrate=False)

@@ -173,7 +173,7 @@ def _some(steps: list[Need], size: int) -> Iterator[tuple[Need, ...]]:
     return itertools.combinations_with_replacement(steps, size)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(EVIDENCE, max_size=4), st.lists(EVIDENCE, max_size=2), DEALS)
 def test_the_set_opens_the_gate_and_nothing_less_does(first: Any, second: Any, facts: DealFacts) -> None:
     """Supplying exactly the set opens the gate; leaving out any part of it does not."""
@@ -193,7 +193,7 @@ def test_the_set_opens_the_gate_and_nothing_less_does(first: Any, second: Any, f
     assert smallest(asked, facts) == found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(EVIDENCE, min_size=1, max_size=3), DEALS)
 def test_no_smaller_set_exists(first: Any, facts: DealFacts) -> None:
     """Every smaller set of facts that anybody could think of leaves the gate shut; so does any, where there is none."""

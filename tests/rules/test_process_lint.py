@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -291,7 +291,6 @@ def _trap(content: dict[str, Any], outcome: str) -> None:
 FAULTS = ["no_sender", "no_proposal", "trap"]
 
 
-@settings(deadline=None)
 @given(
     extra=st.integers(0, 4),
     fault=st.sampled_from(FAULTS),
@@ -322,7 +321,6 @@ def test_one_fault_is_told_as_a_story(extra: int, fault: str, outcome: str) -> N
     assert all(b == a + 1 for a, b in itertools.pairwise(walked[:-1] if fault == "trap" else walked))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_valid_process_is_linted(data: st.DataObject) -> None:
     """Whatever stages, moves and evidence a valid process has: lint ends, in order of the file, with places in it."""

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import config.settings
@@ -157,7 +157,6 @@ def change(where: str, value: Any) -> SalesProcess:
     return parse_process(content)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=3, max_size=300), st.text(min_size=1, max_size=100))
 def test_any_words_make_a_picture_and_a_book(says: str, label: str) -> None:
     """Whatever stands in the file: well-formed XML, and no line of Markdown that the file's words have made up."""
@@ -253,3 +252,10 @@ def test_follow_up_in_words() -> None:
     often = change("stages/0/follow_up", {"after_days": 4, "veto_days": 0, "flag_after": 2}).stages[0]
     assert follow_up_text(often)[0] == "after 4 days, then every 4 days"
     assert follow_up_text(change("stages/0/follow_up", None).stages[0]) == ()
+
+
+def test_the_handbook_says_where_a_deal_may_come_from() -> None:
+    """A forbidden jump stands in the handbook, in the words of the stages."""
+    book = handbook(change("stages/2/enter_from", ["offer"]))
+    assert "A deal comes here from Offer only." in book
+    assert "only." not in handbook(parse_process(read_yaml(COMPACT)))
