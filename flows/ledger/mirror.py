@@ -193,7 +193,8 @@ async def deals_by_stage(
     found: dict[str, list[tuple[str, str, str, datetime | None]]] = {}
     for deal_id, properties in rows:
         stage = properties.get("dealstage") or ""
-        amount = f"{properties.get('amount') or ''} {properties.get('deal_currency_code') or ''}".strip()
+        amount = properties.get("amount") or ""
+        amount = f"{amount} {properties.get('deal_currency_code') or ''}".strip() if amount else ""
         line = (deal_id, properties.get("dealname") or "", amount, since.get((deal_id, stage)))
         found.setdefault(stage, []).append(line)
     for lines in found.values():

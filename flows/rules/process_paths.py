@@ -136,14 +136,17 @@ class _Model:
             elif move.by:
                 what = f"The contract {ENDS[move.by]}: dealflow moves the deal to {stage.label}"
             else:
-                left = self.process.stages[before.to.at]
-                asked = (
-                    f"everything that {left.label} asks for" if left.exit_criteria else "nothing to be proven"
-                )
-                what = f"A person moves it to {stage.label}, with {asked}"
+                what = f"A person moves it to {stage.label}, with {self._brought(before.to.at, move.to.at)}"
             does = "".join(f"; on entry dealflow {ACTIONS.get(action, action)}" for action in stage.on_enter)
             told.append(f"{what}{does}.")
         return (*told, f"There it ends: {self.dead_end(path[-1].to)}.")
+
+    def _brought(self, at: int, target: int) -> str:
+        """What a person has brought by the time the deal moves on, in words."""
+        if self.later(at)[0] != target:
+            return "everything that is asked for up to there"
+        left = self.process.stages[at]
+        return f"everything that {left.label} asks for" if left.exit_criteria else "nothing to be proven"
 
     def only_from(self, at: int) -> str:
         """Who may enter, in words."""
