@@ -28,6 +28,7 @@ TABLE: Final[dict[str, str]] = {
     "signature.event": "advance_on_signature",
     "signature.check": "advance_on_signature",
     "deal.stuck": "follow_up",
+    "follow_up.due": "follow_up",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 
@@ -36,6 +37,9 @@ TOGETHER: Final[frozenset[str]] = frozenset({"sync_deals"})
 
 SCHEDULED: Final[tuple[str, ...]] = ("reconcile",)
 """Flows that handle no events: only their schedule, or a person, starts them."""
+
+SWEEPING: Final[tuple[str, ...]] = ("sync_deals", "follow_up", *SCHEDULED)
+"""Flows that look for themselves what there is to do when their schedule starts them."""
 
 FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys((*TABLE.values(), *SCHEDULED)))
 

@@ -131,7 +131,7 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
         newest = await contracts.latest_of(tx, ids)
     explained: list[Explained] = []
     for file, target in asked:
-        facts = _facts(file, filed.get(file.id, {}), newest.get(file.id))
+        facts = facts_of(file, filed.get(file.id, {}), newest.get(file.id))
         found = explain(s.process, target, facts)
         links = {
             (r.kind, r.id): _url(s, file.id, r)
@@ -143,9 +143,10 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
     return explained
 
 
-def _facts(
+def facts_of(
     file: DealFile, filed: Mapping[str, papers.Filed], contract: contracts.Contract | None
 ) -> DealFacts:
+    """What criteria are judged on: the deal as it was read, its filed papers and its newest contract."""
     records = {kind: Proof("document", paper.file_id, paper.created_at) for kind, paper in filed.items()}
     signature = contract.state if contract is not None else None
     if contract is not None:

@@ -22,7 +22,7 @@ from flows import services
 from flows.deals import DealFile, read_deals
 from flows.ledger import inbox, mirror
 from flows.ledger.inbox import Event, NewEvent
-from flows.ledger.mirror import MirrorRow, StageEntry
+from flows.ledger.mirror import WATCH_SINCE, MirrorRow, StageEntry
 from flows.retries import reading
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.runs import order_for_deals, run_events
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 KIND = "deal.changed"
 CURSOR = "deals"
-WATCH_SINCE = "watch_since"
 DUE = {"generate_proposal": "proposal.due", "send_contract": "contract.due"}
 """What the process file calls an action -> the kind of event that asks for it."""
 _OVERLAP = timedelta(minutes=10)

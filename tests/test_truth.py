@@ -36,6 +36,7 @@ def test_stored_names_are_pinned() -> None:
         "signature.event": "advance_on_signature",
         "signature.check": "advance_on_signature",
         "deal.stuck": "follow_up",
+        "follow_up.due": "follow_up",
     }
 
 
@@ -44,7 +45,7 @@ def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     named = set(
         re.findall(
-            r"`dealflow ([a-z]+(?: (?:list|show|render|replay|retry|release|lint|schema|diagram|handbook))?)`",
+            r"`dealflow ([a-z-]+(?: (?:list|show|render|replay|retry|release|lint|schema|diagram|handbook))?)`",
             readme,
         )
     )
