@@ -139,9 +139,9 @@ def _problems(declaration: TemplateDeclaration, texts: Mapping[str, EmailText]) 
             yield f"variables.{name}: nothing is optional in an e-mail"
         if one.source.startswith("given."):
             yield f"variables.{name}: nothing is given to an e-mail; take it from a record"
-    used = {name: placeholders(both) for name, both in words.items()}
-    for name in sorted(n for n in used if used[n] != used[next(iter(used))]):
-        yield f"texts.{name}: uses other variables than the other languages"
+    for name, both in words.items():
+        if placeholders(both) != placeholders(words.get(language, both)):
+            yield f"texts.{name}: uses other variables than {language}"
     for name, both in words.items():
         if any(re.search(r"[{}]", PLACEHOLDER.sub("", part)) for part in both):
             yield f"texts.{name}: a brace that is no variable; write {{name}}, in small letters"
