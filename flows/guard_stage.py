@@ -41,12 +41,12 @@ async def guard_stage(event_ids: list[int] | None = None, deal_ids: list[str] | 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
     """The deals of these events with their stage history, in bulk."""
-    return await read_deals(s, [e.deal_id for e in events if e.deal_id], history=True)
+    return await _read(s, [e.deal_id for e in events if e.deal_id])
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
     """Decide once, then do what was decided; a decision that an earlier try left undone is only carried out."""
-    file = await fresh_deal(s, event.deal_id or "", files, history=True)
+    file = await fresh_deal(s, event.deal_id or "", files, _read)
     if file is None:
         return ignored("HubSpot has no such deal any more")
     moves = moves_of(await s.portal(), file)
@@ -59,6 +59,10 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     if check.settled_at is not None:
         return ignored(f"judged already: {check.found}")
     return await _carry_out(event, check, file, moves, s)
+
+
+async def _read(s: Services, deal_ids: Sequence[str]) -> dict[str, DealFile]:
+    return await read_deals(s, deal_ids, history=True)
 
 
 async def _decided(event: Event, moves: Sequence[Move], s: Services) -> StageCheck | None:

@@ -20,8 +20,10 @@ from connectors.exchange import make_http
 from connectors.hubspot.calls import Versions
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.records import Owner, pipeline_called
+from connectors.mail.client import MailClient
 from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
 from flows.documents import Template, load_template
+from flows.emails import EmailTemplate, load_emails
 from flows.ledger import mirror
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.effects import Planned
@@ -66,6 +68,8 @@ class Services:
     templates: Mapping[str, Template]
     clock: Callable[[], datetime]
     owner: str
+    emails: Mapping[str, EmailTemplate] = field(default_factory=dict)
+    mail: MailClient | None = None  # where follow-ups are really sent (DEALFLOW_FOLLOW_UP_EMAIL=smtp)
     http: list[httpx.AsyncClient] = field(default_factory=list)
     new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
     dice: random.Random = field(default_factory=random.Random)
@@ -132,11 +136,17 @@ def load_templates(settings: Settings) -> dict[str, Template]:
     return {kind: load_template(folder / kind) for kind in (PROPOSAL, CONTRACT)}
 
 
+def email_folder(settings: Settings) -> Path:
+    """Where the e-mail templates are."""
+    return Path(settings.config_dir) / "templates" / "email"
+
+
 async def open_services(settings: Settings) -> Services:
     """Build everything for a worker. Raises SettingsError naming the first missing secret, LedgerError, ..."""
     settings.require("hubspot_token", "dropbox_sign_api_key")
     assert settings.hubspot_token is not None and settings.dropbox_sign_api_key is not None
     process, templates = load_process(settings), load_templates(settings)
+    emails, mail = load_emails(email_folder(settings)), _mail(settings)
     ledger = await open_ledger(settings.database)
     hubspot_http, sign_http = make_http(), make_http()
     api_key = settings.dropbox_sign_api_key.get_secret_value()
@@ -158,6 +168,8 @@ async def open_services(settings: Settings) -> Services:
         sign_pace=sign_pace,
         sender=ContractSender(api_key, base_url=settings.dropbox_sign_base_url),
         templates=templates,
+        emails=emails,
+        mail=mail,
         clock=utc_now,
         owner=process_name(),
         http=[hubspot_http, sign_http],
@@ -174,6 +186,26 @@ def _versions(settings: Settings) -> Versions:
         )
     return Versions(
         **{f: settings.hubspot_api_versions.get(f, settings.hubspot_api_version) for f in families}
+    )
+
+
+def _mail(settings: Settings) -> MailClient | None:
+    if settings.follow_up_email != "smtp":
+        return None
+    settings.require("smtp_host", "smtp_from")
+    if settings.smtp_user:
+        settings.require("smtp_password")
+        if settings.smtp_tls == "off" and settings.smtp_host not in ("localhost", "127.0.0.1", "::1"):
+            raise SettingsError(
+                "DEALFLOW_SMTP_TLS=off would tell the password to everybody on the way: use starttls"
+            )
+    return MailClient(
+        settings.smtp_host,
+        settings.smtp_port,
+        from_address=settings.smtp_from,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else "",
     )
 
 

@@ -20,7 +20,7 @@ from connectors.dropbox_sign.sender import ContractSender
 from connectors.exchange import CallRecord
 from connectors.hubspot.client import HubSpotClient
 from connectors.pace import dropbox_sign_pace
-from flows import services
+from flows import follow_up_sweep, services
 from flows.dispatch import TABLE
 from flows.gateway.app import build_app
 from flows.handling import Ended, fail, finish
@@ -106,6 +106,10 @@ class Desk:
     async def sweep(self) -> None:
         """The scheduled sync."""
         await sweep(self.s)
+
+    async def follow_up(self) -> None:
+        """The scheduled look for deals that do not get on."""
+        await follow_up_sweep.sweep(self.s)
 
     async def _round(self) -> int:
         """Claim what is due, and hand it over flow by flow, the oldest first; as several lanes of a worker would."""

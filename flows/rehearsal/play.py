@@ -38,7 +38,7 @@ class PlayError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to rehearse. `ledger`: where to keep it; else it is thrown away."""
+    """What to rehearse. `ledger`: where to keep it; else it is thrown away. `follow_ups`: each working day too."""
 
     process_file: Path
     deals: int = 200
@@ -47,6 +47,7 @@ class Plan:
     rates: Rates = field(default_factory=Rates)
     ledger: Path | None = None
     starts: datetime = STARTS
+    follow_ups: bool = False
 
 
 @dataclass
@@ -132,6 +133,9 @@ class _Play:
             await self._signers.act()
             await self._let_reps_work()
             await self._settle()
+            if plan.follow_ups and now.hour == HOURS[0]:
+                await self._desk.follow_up()
+                await self._settle()
             if now.hour == HOURS[-1] and now.weekday() == _FRIDAY:
                 await self._desk.sweep()  # webhooks have told of everything: only the safety net is tried
                 await self._settle()

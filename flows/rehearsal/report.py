@@ -155,11 +155,18 @@ def _worker(played: Played) -> dict[str, Any]:
         "contracts by end": dict(Counter(r["phase"] for r in played.requests)),
         "signed PDFs filed": names["signed"],
         "notes": len(played.notes),
+        **(_follow_ups(played) if played.plan.follow_ups else {}),
         "events handled": sum(ended.values()),
         "events by end": dict(sorted(ended.items())),
         "given up": [f"{kind}: {reason}" for kind, reason in played.tally.dead[:10]],
         "vendor calls": sum(played.tally.calls.values()),
     }
+
+
+def _follow_ups(played: Played) -> dict[str, int]:
+    done = (n for what, n in played.tally.summaries.items() if what.startswith("follow_up.due: follow-up"))
+    flagged = sum(bool(d["properties"].get("dealflow_flag")) for d in played.deals)
+    return {"follow-ups": sum(done), "deals flagged at the end": flagged}
 
 
 def _holds(played: Played) -> tuple[dict[str, Any], ...]:
