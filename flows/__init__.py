@@ -1,6 +1,6 @@
 """What dealflow does, top to bottom.
 
-cli.py, cli_inbox.py    the `dealflow` command; with demo.py and launch.py for all on one machine
+cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
 process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
 rehearsal/              a quarter of the process in seconds, with simulated people
@@ -12,11 +12,12 @@ generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
-follow_up.py            a task for the owner of a deal that is stuck
+follow_up.py            a deal that does not get on gets what its stage's plan says; a stuck one a task for its owner
+follow_up_*.py          its daily look (sweep), how a deal stands (looks), what is done (steps, email)
 runs.py                 what every event-driven flow does around its own logic
 explain.py              why a deal may stand where it stands, and what it lacks
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
-services.py, retries.py, documents.py, wake.py
+services.py, retries.py, documents.py, emails.py, wake.py
 ledger/                 durable memory; the only place that knows the database
 rules/                  pure decisions
 """
