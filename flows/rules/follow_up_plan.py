@@ -21,7 +21,7 @@ class FollowUp(BaseModel):
     remind_signers: bool = False
     """Dropbox Sign reminds those who have not signed yet."""
     flag_after: Annotated[int, Field(ge=1, le=20)] | None = None
-    """After so many follow-ups without one more criterion met, the deal is listed for disqualification and left alone."""
+    """After so many follow-ups without one more criterion met it is listed for disqualification, and left alone."""
 
     @model_validator(mode="after")
     def _does_something(self) -> "FollowUp":
