@@ -1,7 +1,7 @@
 """The e-mail of a follow-up: a draft on the deal that its owner sends, or really sent, as the settings say.
 
-Whatever keeps it from being written is a reason that the owner is told, never an error that stops the follow-up: a
-mail server that is away must not hold up the deal's other events. Only doubt stops it.
+It is written once in a stay. Whatever keeps it from being written is a reason that the owner is told, never an error
+that stops the follow-up: a mail server that is away must not hold up the deal's other events. Only doubt stops it.
 """
 
 import asyncio
@@ -48,6 +48,9 @@ async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowU
     name, how = deal.plan.email, s.settings.follow_up_email
     if name is None or how == "off":
         return None
+    if (before := await _written_before(s, deal, row)) is not None:
+        why = f"follow-up {before} of this stay had it already"
+        return Mailed(Step("wrote no second e-mail", f"deal {row.deal_id}", why))
     to = deal.file.main_contact
     text = _text(s, deal.file, to, name)
     if isinstance(text, str) or to is None:
@@ -74,6 +77,17 @@ async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowU
             raise
         return Mailed(Step("wrote no e-mail", f"contact {to.record.id}", str(problem)))
     return Mailed(await _told(s, writer, row, name, to, text, result))
+
+
+async def _written_before(s: Services, deal: Stands, row: FollowUpRow) -> int | None:
+    """The number of an earlier follow-up of this stay whose e-mail was written, or may have been: the same words a
+    second time help nobody.
+    """
+    earlier = {_key(x): x.number for x in deal.past if x.number < row.number}
+    async with s.ledger.read() as tx:
+        states = await effects.states(tx, sorted(earlier))
+    written = (earlier[key] for key, state in states.items() if state not in ("not_done", "refused"))
+    return min(written, default=None)
 
 
 async def released_email(s: Services, row: FollowUpRow) -> bool:

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-USER, PASSWORD = "dealflow", "a secret"
+USER, PASSWORD = "dealflow", "a secret, größer als ASCII"
 
 
 @dataclass
@@ -130,16 +130,16 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
 
 @pytest.fixture
 def make_server(trust: Trust) -> Iterator[Callable[..., MailServer]]:
-    """Starts servers: `tls` is how they are to be spoken to, `login` whether they ask who it is."""
+    """Starts servers: `tls` is how they are to be spoken to, `login` whether they ask who it is, `no` in which way."""
     running: list[Controller] = []
 
-    def start(tls: str = "off", *, login: bool = False) -> MailServer:
+    def start(tls: str = "off", *, login: bool = False, no: tuple[str, ...] = ()) -> MailServer:
         state = MailServer("127.0.0.1", 0)
         how: dict[str, Any] = {"auth_require_tls": False}
         if tls == "starttls":
             how |= {"tls_context": trust.server, "require_starttls": True, "auth_require_tls": True}
         if login:
-            how |= {"authenticator": _authenticated, "auth_required": True}
+            how |= {"authenticator": _authenticated, "auth_required": True, "auth_exclude_mechanism": no}
         inside = {"ssl_context": trust.server} if tls == "tls" else {}
         controller = Controller(state, hostname="127.0.0.1", port=0, **inside, **how)
         # It connects to itself to see whether it runs: a port of its own choice is only known afterwards.

@@ -167,7 +167,7 @@ def follow_up_text(stage: Stage) -> tuple[str, ...]:
         f"the owner gets a task: {plan.task}" if plan.task else "",
         f"the owner is offered the e-mail template {plan.email}" if plan.email else "",
         "those who have not signed are reminded" if plan.remind_signers else "",
-        f"after {plan.flag_after} times without progress it is listed for disqualification"
+        f"after {plan.flag_after} times without progress it is listed for disqualification and left alone"
         if plan.flag_after
         else "",
     )

@@ -207,6 +207,36 @@ def test_run_from_the_ui_is_taken_up(stack: Stack) -> None:
     stack.until("the run has ended", ended)
 
 
+def test_follow_up_by_hand_and_by_schedule(stack: Stack) -> None:
+    """Asked for by deal id, the deal gets task and draft in a run of its own; the scheduled look leaves an artifact."""
+    stack.start()
+    stack.lead(message="")
+    deal_id = stack.until("the lead is a deal", lambda: stack.records("deals"))[0]["id"]
+    stack.rep("deals", id=deal_id, properties={"dealstage": stack.stages()["Qualification"]})
+    stack.until_quiet()
+    deployment = stack.prefect.get("/deployments/name/follow-up/follow-up")
+    route = f"/deployments/{deployment['id']}/create_flow_run"
+    assert [schedule["slug"] for schedule in deployment["schedules"]] == ["daily"]
+
+    stack.prefect.post(route, {"parameters": {"deal_ids": [deal_id]}})
+    stack.until("the deal has its task", lambda: stack.records("tasks"))
+    stack.until("and its draft", lambda: stack.records("emails"))
+    sweep = stack.prefect.post(route, {})
+
+    def ended() -> bool:
+        return bool(stack.prefect.get(f"/flow_runs/{sweep['id']}")["state_type"] == "COMPLETED")
+
+    stack.until("the look has ended", ended)
+    stack.until_quiet()
+    assert stack.prefect.get(f"/flow_runs/{sweep['id']}")["name"] == "follow-up sweep"
+    assert f"follow-up deal-{deal_id}" in {r["name"] for r in stack.prefect.runs(f"deal:{deal_id}")}
+    (artifact,) = stack.prefect.post(
+        "/artifacts/filter", {"artifacts": {"key": {"any_": ["follow-up"]}}, "limit": 5}
+    )
+    assert "deals stand where follow-up is planned" in artifact["data"]
+    assert len(stack.records("tasks")) == 1 == len(stack.records("emails"))
+
+
 def test_all_callbacks_lost_the_deal_is_won_all_the_same(stack: Stack) -> None:
     """Dropbox Sign has cleared the callback URL: the scheduled reconcile wins the deal and sets the URL again."""
     stack.start()

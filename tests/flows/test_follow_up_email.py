@@ -193,6 +193,30 @@ async def test_the_decision_maker_is_written_to(world: Any, desk: Any, sales: An
     assert [link["id"] for link in email["associations"]["contacts"]] == [dee]
 
 
+async def test_once_in_a_stay_unless_it_could_not_be_written(world: Any, desk: Any, sales: Any) -> None:
+    """A hole in the text the first time, written the second, not again the third; in the next stage its own."""
+    deal_id = await stuck(sales, contact={"email": "ada@analytical-engines.example", "lastname": "Byron"})
+    await asked(desk, deal_id)
+    assert world.records("emails") == []
+    world.rep("contacts", id=sales.contact_of(deal_id), properties={"firstname": "Ada"})
+    for _ in range(2):
+        world.advance(86_400)
+        end = await asked(desk, deal_id)
+    assert len(world.records("emails")) == 1 and "follow-up 2 of this stay had it already" in str(end.steps)
+
+    world.rep("deals", id=deal_id, associations=[_unlabelled(sales, deal_id, "Signer")])
+    await sales.move(deal_id, "discussion")
+    assert "not flagged any more" in (await asked(desk, deal_id)).summary  # the third one had flagged it
+    await asked(desk, deal_id)
+    subjects = [e["properties"]["hs_email_subject"] for e in world.records("emails")]
+    assert subjects[1] == "DRAFT, not sent: Contract desk: what is still open?"
+
+
+def _unlabelled(sales: Any, deal_id: str, label: str) -> dict[str, Any]:
+    """Takes a role away from the deal's contact."""
+    return {"to_type": "contacts", "to_id": sales.contact_of(deal_id), "label": label, "remove": True}
+
+
 async def test_a_contact_is_needed(world: Any, desk: Any, sales: Any) -> None:
     """Nobody on the deal: nobody is guessed."""
     await asked(desk, await stuck(sales, contact=None))
@@ -233,7 +257,15 @@ async def test_a_change_of_settings_writes_no_second_one(
 async def test_hubspot_away_is_waited_for(world: Any, desk: Any, sales: Any) -> None:
     """A draft is HubSpot's as all the rest: nothing is done by halves and told as done."""
     deal_id = await stuck(sales)
-    world.fault("hub", "status", r"/objects/[^/]+/emails$", method="POST", status=429, times=20)
+    world.fault(
+        "hub",
+        "status",
+        r"/objects/[^/]+/emails$",
+        method="POST",
+        status=429,
+        headers={"Retry-After": "0"},
+        times=20,
+    )
     event_id = await desk.record(KIND, deal_id, **ASKED)
     assert isinstance(await desk.run(follow_up, event_id), TransientError)
     world.clear_faults()

@@ -116,9 +116,8 @@ async def test_never_twice_for_one_cause(world: Any, desk: Any, sales: Any) -> N
     await day(desk)
 
     assert [row.number for row in await rows(desk, deal_id)] == [1, 2]
-    assert len(world.records("emails")) == 2
-    # The first task is still open: a second one would say the same.
-    assert len(world.records("tasks")) == 1
+    # The first task is still open, and the e-mail has been written: the same words again would help nobody.
+    assert len(world.records("tasks")) == len(world.records("emails")) == 1
 
 
 async def test_a_finished_task_makes_way_for_the_next(world: Any, desk: Any, sales: Any) -> None:
@@ -149,12 +148,12 @@ async def test_recent_activity_is_a_veto(
     """Whatever somebody did with the deal in the last two days, though the process asks for no activity at all."""
     deal_id = await stuck_deal(sales)
     world.advance(4 * DAY_S)
-    record_id = logged(world, deal_id, kind, **values)
+    on, record_id = f"{world.now():%Y-%m-%d}", logged(world, deal_id, kind, **values)
     found = await day(desk)
 
     ((vetoed, decision),) = found.vetoed
     assert vetoed.file.id == deal_id and found.events == 0 and found.ended == []
-    assert decision.reason.startswith("vetoed by activity on 20") and record_id in decision.reason
+    assert decision.reason == f"vetoed by activity on {on} ({kind.removesuffix('s')} {record_id})"
     assert decision.reason in found.report(desk.s)
     await day(desk, 2)
     assert [row.number for row in await rows(desk, deal_id)] == [1]
@@ -308,9 +307,11 @@ async def test_without_the_property_it_is_listed_all_the_same(world: Any, desk: 
 async def test_in_doubt_it_is_done_once(world: Any, desk: Any, sales: Any, path: str, kind: str) -> None:
     """The answer to draft, task or flag is lost, before or after it took effect: the next try brings it to its end."""
     deal_id = await stuck_deal(sales)
-    for _ in range(2):
+    first = path == EMAILS  # it is written with the first follow-up, the flag set with the third
+    for _ in range(0 if first else 2):
         await day(desk, 5)
-    world.rep("tasks", id=world.records("tasks")[0]["id"], properties={"hs_task_status": "COMPLETED"})
+    for task in world.records("tasks"):
+        world.rep("tasks", id=task["id"], properties={"hs_task_status": "COMPLETED"})
     more = {"status": 502} if kind != "reset_after" else {}
     world.fault("hub", kind.replace("status_before", "status"), path, method="POST", **more)
     if path not in (EMAILS, TASKS):
@@ -323,13 +324,12 @@ async def test_in_doubt_it_is_done_once(world: Any, desk: Any, sales: Any, path:
         (event,) = await desk.open_events(KIND)
         assert (await desk.run(follow_up, event.id)).state == "done"
 
-    assert len(on_deal(world, deal_id, "tasks")) == 2 and len(on_deal(world, deal_id, "emails")) == 3
-    assert flag_of(world, deal_id) == "tire_kicker: need_stated"
-    assert [(row.number, row.ended_at is not None) for row in await rows(desk, deal_id)] == [
-        (1, True),
-        (2, True),
-        (3, True),
-    ]
+    assert len(on_deal(world, deal_id, "tasks")) == (1 if first else 2)
+    assert len(on_deal(world, deal_id, "emails")) == 1
+    assert flag_of(world, deal_id) == ("" if first else "tire_kicker: need_stated")
+    found_rows = await rows(desk, deal_id)
+    assert [row.number for row in found_rows] == ([1] if first else [1, 2, 3])
+    assert all(row.ended_at for row in found_rows)
 
 
 async def test_killed_in_between(world: Any, desk: Any, sales: Any) -> None:

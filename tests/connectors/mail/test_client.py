@@ -19,7 +19,7 @@ from connectors.errors import (
 )
 from connectors.exchange import CallRecord
 from connectors.mail.client import Mail, MailClient
-from tests.mail_server import hang_up, sleep
+from tests.mail_server import PASSWORD, USER, hang_up, sleep
 
 MAIL = Mail(
     to="ada@analytical-engines.example",
@@ -31,6 +31,7 @@ MAIL = Mail(
     reply_to="olga@seller.example",
 )
 FROM = "sales@seller.example"
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the stand-in is on loopback
 
 
 def client(server: Any, **more: Any) -> MailClient:
@@ -50,12 +51,16 @@ def test_what_arrives_is_what_was_written(server: Any) -> None:
     assert server.envelopes == [(FROM, [MAIL.to])]
 
 
-@pytest.mark.parametrize("tls", ["starttls", "tls"])
-def test_under_tls_with_a_login(make_server: Callable[..., Any], trust: Any, tls: str) -> None:
-    """Both ways to protect it; the server sees the mail only after the login."""
-    server = make_server(tls, login=True)
-    known = {"tls": tls, "context": trust.client, "user": "dealflow"}
-    client(server, password="a secret", **known).send(MAIL)
+@pytest.mark.parametrize(
+    ("tls", "no"), [("starttls", ("LOGIN",)), ("tls", ("PLAIN",)), ("starttls", ("PLAIN",))]
+)
+def test_under_tls_with_a_login(
+    make_server: Callable[..., Any], trust: Any, tls: str, no: tuple[str, ...]
+) -> None:
+    """Both ways to protect it, both to log in; the server sees the mail only after that."""
+    server = make_server(tls, login=True, no=no)
+    known = {"tls": tls, "context": trust.client, "user": USER}
+    client(server, password=PASSWORD, **known).send(MAIL)
     assert len(server.taken) == 1
 
     with pytest.raises(AuthError) as caught:
@@ -71,6 +76,14 @@ def test_a_stranger_is_not_trusted(make_server: Callable[..., Any], tls: str) ->
     with pytest.raises(ContractError) as caught:
         client(server, tls=tls, user="dealflow", password="a secret").send(MAIL)
     assert caught.value.applied == "no" and server.taken == []
+
+
+def test_a_login_that_we_do_not_know(make_server: Callable[..., Any], trust: Any) -> None:
+    """A server that offers neither way: said, and nothing sent without a login."""
+    server = make_server("starttls", login=True, no=("PLAIN", "LOGIN"))
+    with pytest.raises(RejectedError, match="PLAIN or LOGIN"):
+        client(server, tls="starttls", context=trust.client, user=USER, password=PASSWORD).send(MAIL)
+    assert server.taken == []
 
 
 def test_nothing_falls_back_to_the_clear(server: Any) -> None:
