@@ -29,6 +29,7 @@ TABLE: Final[dict[str, str]] = {
     "signature.check": "advance_on_signature",
     "deal.stuck": "follow_up",
     "stage.check": "guard_stage",
+    "handover.due": "hand_over",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 

@@ -28,6 +28,7 @@ _NOT_DONE = {
     "proposal.due": "the proposal was not made",
     "contract.due": "the contract was not sent",
     "signature.event": "what the signers did was not acted on",
+    "handover.due": "the hand-over to account management was not done",
     "signature.check": "what the signers did was not acted on",
 }
 

@@ -14,7 +14,11 @@ LINE, LANE, HEAD = 16, 34, 42
 _INK, _SOFT, _RULE, _PAPER = "#1f2933", "#52606d", "#cbd2d9", "#ffffff"
 _HEAD = {None: "#1d4e89", "won": "#1b7a43", "lost": "#7b8794"}
 _DOT = {"rep": "#1d4e89", "buyer": "#c2571a", "worker": "#6b3fa0", "manager": "#8a6d00"}
-_DOES = {"generate_proposal": "files a proposal", "send_contract": "sends the contract"}
+_DOES = {
+    "generate_proposal": "files a proposal",
+    "send_contract": "sends the contract",
+    "hand_over": "hands the buyer over",
+}
 
 
 def diagram(process: SalesProcess) -> str:

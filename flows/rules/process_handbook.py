@@ -10,13 +10,14 @@ from flows.rules.process_text import (
     SUPPLIERS,
     evidence_text,
     follow_up_text,
+    hand_over_text,
     outcome_text,
 )
 from flows.rules.sales_process import SalesProcess, Stage
 
 
 def handbook(process: SalesProcess) -> str:
-    """Markdown: an overview, a chapter a stage, what the end of a contract means."""
+    """Markdown: an overview, a chapter a stage, what the end of a contract means, what a won deal brings along."""
     return "\n".join(_lines(process)).rstrip() + "\n"
 
 
@@ -49,6 +50,9 @@ def _lines(process: SalesProcess) -> Iterator[str]:
         yield ""
         for name, rule in process.signature_outcomes:
             yield f"- **{ENDINGS.get(name, name)}**: {_md(outcome_text(rule, process))}"
+    if lines := hand_over_text(process):
+        yield from ["", "## When a deal is won", ""]
+        yield from (f"- {_md(line)}" for line in lines)
 
 
 def _stage(stage: Stage, process: SalesProcess) -> Iterator[str]:
