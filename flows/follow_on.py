@@ -52,9 +52,17 @@ async def place_of(s: Services, portal: Portal, plan: FollowOn) -> Place:
     return Place(pipeline.id, stage.id)
 
 
+_MARK = "followon:"  # stored data: never change it
+
+
 def follow_on_key(deal_id: str) -> str:
-    """The unique value of the deal that follows on this one; stored data: never change it."""
-    return f"followon:{deal_id}"
+    """The unique value of the deal that follows on this one."""
+    return f"{_MARK}{deal_id}"
+
+
+def follows_on(key: str | None) -> bool:
+    """Whether a deal with this unique value follows on another one: no lead made it."""
+    return (key or "").startswith(_MARK)
 
 
 async def open_follow_on(

@@ -85,7 +85,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     steps += [Step("said who is who", f"contact {c.record.id}", _roles(c)) for c in file.contacts]
     return Outcome(
         "done",
-        f"handed over to account management, {account.how}",
+        f"handed over to account management: {account.how}",
         deal_id=file.id,
         steps=tuple(steps),
         links={"Next deal": s.deal_url(next_id)} if next_id else {},
@@ -110,12 +110,12 @@ def _account(s: Services, portal: Portal, file: DealFile, event: Event) -> _Acco
     """The process file's account manager; the deal's owner where it names none, or nobody active."""
     named, since = s.process.hand_over.account_manager, event.occurred_at or event.received_at
     if named == "same_owner":
-        how = "the deal's owner goes on" if file.owner else "the deal has no active owner"
+        how = "the deal's owner" if file.owner else "nobody, the deal has no active owner"
         return _Account(file.owner, file.owner, how, since)
     manager = account_manager(s, portal)
     if manager is not None:
-        return _Account(file.owner, manager, "to the account manager", since)
-    how = "to the deal's owner: hand_over.account_manager is no active user of HubSpot"
+        return _Account(file.owner, manager, "as the process file says", since)
+    how = "the deal's owner, for hand_over.account_manager names no active user of HubSpot"
     return _Account(file.owner, file.owner, how, since)
 
 
@@ -152,8 +152,8 @@ async def _task(event: Event, file: DealFile, account: _Account, task: HandOverT
         owner_id=owner.id if owner else None,
         due_at=account.since + timedelta(days=task.due_days),
     )
-    whose = f"owner {owner.id}" if owner else "nobody yet: the deal has no active owner"
-    return Step("made a task", f"task {task_id}", f"for the {task.who.replace('_', ' ')}, {whose}")
+    whose = f"owner {owner.id}" if owner else "nobody yet, the deal has no active owner"
+    return Step("made a task", f"task {task_id}", f"for the {task.who.replace('_', ' ')}: {whose}")
 
 
 async def _known(s: Services, file: DealFile, account: _Account, *, next_url: str) -> Debrief:

@@ -43,7 +43,7 @@ class Debrief:
         found = self.proofs.get(verdict.criterion)
         if found is None:
             found = [f"{r.kind} {r.id}".strip() for r in verdict.records] if verdict.met else []
-        return ", ".join(found)
+        return ", ".join(found).replace("line_item", "line item")
 
 
 def debrief_text(s: Services, file: DealFile, known: Debrief) -> str:
