@@ -30,6 +30,7 @@ TABLE: Final[dict[str, str]] = {
     "deal.stuck": "follow_up",
     "stage.check": "guard_stage",
     "follow_up.due": "follow_up",
+    "handover.due": "hand_over",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 

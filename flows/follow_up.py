@@ -39,6 +39,7 @@ _NOT_DONE = {
     "proposal.due": "the proposal was not made",
     "contract.due": "the contract was not sent",
     "signature.event": "what the signers did was not acted on",
+    "handover.due": "the hand-over to account management was not done",
     "signature.check": "what the signers did was not acted on",
     KIND: "a follow-up was not brought to its end",
     "stage.check": "a move past its gate was not judged",

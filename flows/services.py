@@ -30,7 +30,6 @@ from flows.ledger.effects import Planned
 from flows.retries import reading
 from flows.rules.sales_process import SalesProcess, parse_process
 
-_PORTAL_FRESH_S = 900
 PROPOSAL, CONTRACT = "proposal", "contract"
 
 
@@ -73,13 +72,14 @@ class Services:
     http: list[httpx.AsyncClient] = field(default_factory=list)
     new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
     dice: random.Random = field(default_factory=random.Random)
+    portal_fresh_s: float = 900.0  # in a rehearsal nobody changes the account
     planned: list[Planned] | None = None  # a dry run: outward writes are noted here instead of made
     _portal: Portal | None = None
 
     async def portal(self, *, fresh: bool = False) -> Portal:
-        """The account's facts, at most fifteen minutes old. Raises SetupError or the vendor's error."""
+        """The account's facts, at most `portal_fresh_s` seconds old. Raises SetupError or the vendor's error."""
         known = self._portal
-        if fresh or known is None or (self.clock() - known.read_at).total_seconds() > _PORTAL_FRESH_S:
+        if fresh or known is None or (self.clock() - known.read_at).total_seconds() > self.portal_fresh_s:
             self._portal = known = await _read_portal(self)
             facts = {"portal_id": known.portal_id, "stages": dict(known.stage_ids)}
             async with self.ledger.write() as tx:

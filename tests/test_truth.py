@@ -38,6 +38,7 @@ def test_stored_names_are_pinned() -> None:
         "deal.stuck": "follow_up",
         "stage.check": "guard_stage",
         "follow_up.due": "follow_up",
+        "handover.due": "hand_over",
     }
 
 

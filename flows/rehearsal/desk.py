@@ -4,6 +4,7 @@ One thing at a time, in the inbox's order, by virtual time: what is parked or he
 """
 
 import importlib
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -169,6 +170,7 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
         s.new_token = lambda: f"{tokens.getrandbits(128):032x}"
         s.dice = random.Random(f"{seed} dice")
         s.clock = lambda: world.now
+        s.portal_fresh_s = math.inf
         s.owner = "rehearsal"
         await s.ledger.close()
         s.ledger = await open_ledger(settings.database, migrate=False, throw_away=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config.files import read_yaml
+from flows.follow_on import follows_on
 from flows.ledger.snapshot import compact_copy, fingerprint
 from flows.rehearsal.buyers import Buyer, Lead, buyers, leads
 from flows.rehearsal.calendar import HOURS, STARTS, ticks
@@ -63,8 +64,10 @@ class Played:
     tally: Tally
     ends: datetime
     deals: list[dict[str, Any]] = field(default_factory=list)
+    follow_ons: list[dict[str, Any]] = field(default_factory=list)
     line_items: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
@@ -187,6 +190,8 @@ class _Play:
 
     async def _curtain(self) -> Played:
         world, s = self._world, self._desk.s
+        deals = await world.records("deals")
+        follow_ons = [d for d in deals if follows_on(d["properties"].get("dealflow_lead_key"))]
         return Played(
             plan=self._plan,
             process=s.process,
@@ -196,9 +201,11 @@ class _Play:
             joined=self._joined,
             tally=self._desk.tally,
             ends=world.now,
-            deals=await world.records("deals"),
+            deals=[d for d in deals if d not in follow_ons],
+            follow_ons=follow_ons,
             line_items=await world.records("line_items"),
             notes=await world.records("notes"),
+            tasks=await world.records("tasks"),
             files=await world.records("files"),
             requests=await world.requests(),
         )
