@@ -182,7 +182,8 @@ async def _tasks(story: Story, world: World) -> list[str]:
         t["properties"]["hs_task_subject"]
         for t in await world.records("tasks")
         if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
-        and t["properties"]["hs_task_subject"].startswith("Moved back")
+        and "dealflow is stuck"
+        not in t["properties"]["hs_task_subject"]  # events that were meant to be given up
     ]
 
 
