@@ -26,10 +26,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader with fewer switches)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
+        if str(getattr(problem, "context", "")).startswith(_BEGINS):
+            mark = getattr(problem, "context_mark", None) or mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(problem, "problem", None) or "it holds a character that YAML does not allow"
+        hint = next((f" ({hint})" for start, hint in _HINTS.items() if what.startswith(start)), "")
         line = mark.line + 1 if mark else None
-        raise ConfigFileError(f"{path}{place}: not valid YAML: {what}", line) from None
+        raise ConfigFileError(f"{path}{place}: not valid YAML: {what}{hint}", line) from None
     if not isinstance(content, dict):
         raise ConfigFileError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
     return content
@@ -57,6 +60,22 @@ def line_of(path: Path, place: Sequence[str | int]) -> int | None:
             node = node.value[step]
             line = node.start_mark.line
     return line + 1
+
+
+_BEGINS = ("while scanning a simple key", "while scanning a quoted", "while parsing a flow")
+"""Mistakes that the parser notices long after: where the key, quote or bracket begins is where to look."""
+_HINTS = {
+    "mapping values are not allowed": "a text with a colon in it needs quotes",
+    "found character '\\t'": "indent with spaces, not with tabs",
+    "found character": "a text that begins with this character needs quotes",
+    "could not find expected ':'": "after a key come a colon and a space",
+    "expected <block end>": "look at the indentation of this line and of those above it",
+    "expected ',' or": "a bracket that begins here is not closed",
+    "found unexpected end of stream": "a quote that begins here is not closed",
+    "found undefined alias": "a text that begins with * needs quotes",
+    "while scanning": "look at quotes and brackets here",
+}
+"""What YAML's parser says, by how it begins: what usually is the cause."""
 
 
 def _text(path: Path) -> str:

@@ -250,6 +250,7 @@ def explain(
 
     from flows import explain as explaining
     from flows.explain_show import show, show_unproven
+    from flows.rules.counting import number_of
     from flows.services import open_services
 
     if unproven == bool(deal) or (unproven and stage):
@@ -275,7 +276,7 @@ def explain(
     else:
         show(found[0], process, console)
     if unproven and found:
-        raise Refused(f"{len(found)} deal(s) stand in a stage without proof")
+        raise Refused(f"{number_of(len(found), 'deal')} without proof")
     if not unproven and not found[0].explanation.open:
         raise Refused(f"the gate to {found[0].explanation.target} is shut")
 

@@ -223,6 +223,11 @@ async def read_deals(
     return files
 
 
+async def read_with_history(s: Services, deal_ids: Sequence[str]) -> dict[str, DealFile]:
+    """Deal files that hold every entry of the deal into a stage."""
+    return await read_deals(s, deal_ids, history=True)
+
+
 async def read_deal(s: Services, deal_id: str) -> DealFile | None:
     """One deal file, or None when HubSpot has no such deal."""
     return (await read_deals(s, [deal_id])).get(deal_id)

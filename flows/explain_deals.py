@@ -19,6 +19,7 @@ from flows import services
 from flows.explain import explain_each, unproven
 from flows.explain_report import KEY, deal_markdown, list_markdown, report
 from flows.ledger import reports
+from flows.rules.counting import number_of
 from flows.services import Services
 
 
@@ -44,7 +45,7 @@ async def _all(s: Services) -> State[Any]:
         description="Deals that stand in a stage whose exit criteria they do not meet",
     )
     if done.total:
-        return Completed(name="Unproven", message=f"{done.total} deal(s) stand in a stage without proof")
+        return Completed(name="Unproven", message=f"{number_of(done.total, 'deal')} without proof")
     return Completed(message="every deal has the proof for the stage it stands in")
 
 
@@ -63,4 +64,4 @@ async def _some(s: Services, deal_ids: list[str], stage: str | None) -> State[An
     ]
     if shut:
         return Completed(name="Unproven", message=f"gates that are shut: deal {', deal '.join(shut)}")
-    return Completed(message=f"{len(found)} deal(s) may go on")
+    return Completed(message=f"{number_of(len(found), 'deal')} explained: every gate is open")

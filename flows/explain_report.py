@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from flows.explain import Explained
+from flows.rules.counting import number_of
 from flows.rules.exit_criteria import Verdict, unmet
 from flows.rules.process_text import SUPPLIERS
 from flows.rules.sales_process import SalesProcess
@@ -93,9 +94,9 @@ def list_markdown(done: Report, process: SalesProcess, read_at: datetime) -> str
     read = f"Read {read_at:%Y-%m-%d %H:%M} UTC."
     if not done.total:
         return f"Every deal has the proof for the stage it stands in. {read}"
+    total = number_of(done.total, "deal")
     lines = [
-        f"**{done.total} deal(s)** stand in a stage although not all is proven that a deal needs to stand there. "
-        f"{read}"
+        f"**{total}** without proof: not everything is there that a deal needs to stand in its stage. {read}"
     ]
     sentences = sentence_of(process)
     for label, rows in done.by_stage(process):
@@ -128,7 +129,7 @@ def _deal(found: Explained, process: SalesProcess) -> Iterator[str]:
     read_at = f"{found.read_at:%Y-%m-%d %H:%M} UTC"
     yield f"Deal [{why.deal_id}]({found.url}) {stands}. The gate to **{target}** is {_state(found)}. Read {read_at}."
     if why.smallest.needs:
-        yield from ["", f"## It opens with {why.smallest.count} fact(s)", ""]
+        yield from ["", f"## It opens with {number_of(why.smallest.count, 'fact')}", ""]
         if not why.smallest.exact:
             yield from ["There were too many ways to compare them all; a smaller set may exist.", ""]
         yield from ["| Fact | Who can supply it | For |", "|---|---|---|"]

@@ -7,6 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.explain import Explained
+from flows.explain_report import supplier
+from flows.rules.counting import number_of
 from flows.rules.exit_criteria import Verdict, unmet
 from flows.rules.sales_process import SalesProcess
 
@@ -30,7 +32,7 @@ def show(found: Explained, process: SalesProcess, console: Console) -> None:
             Text(verdict.says),
             _proof(found, verdict),
             f"{verdict.proven_at:%Y-%m-%d %H:%M}" if verdict.proven_at else "",
-            verdict.supplied_by,
+            supplier(verdict.supplied_by),
         )
     if why.verdicts:
         console.print(table)
@@ -42,11 +44,10 @@ def show(found: Explained, process: SalesProcess, console: Console) -> None:
         return
     if why.smallest.needs:
         known = "smallest set" if why.smallest.exact else "smallest set found"
-        console.print(Text(f"It opens with {why.smallest.count} fact(s), the {known}:"))
+        console.print(Text(f"It opens with {number_of(why.smallest.count, 'fact')}, the {known}:"))
     for need in why.smallest.needs:
-        console.print(
-            Text(f"  - {need.says} ({', '.join(need.supplied_by)}; for {', '.join(need.criteria)})")
-        )
+        people = ", ".join(supplier(name) for name in need.supplied_by)
+        console.print(Text(f"  - {need.says} ({people}; for {', '.join(need.criteria)})"))
 
 
 def show_unproven(found: Sequence[Explained], process: SalesProcess, console: Console) -> None:
@@ -55,13 +56,17 @@ def show_unproven(found: Sequence[Explained], process: SalesProcess, console: Co
         console.print("every deal has the proof for the stage it stands in")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("deal", "stands in", "not proven", "smallest set of facts"):
+    for name in ("deal", "stands in", "not proven", "smallest set of facts", "who can supply it"):
         table.add_column(name, overflow="fold")
     for one in found:
         why = one.explanation
-        lacking = ", ".join(v.criterion for v in unmet(why.verdicts))
+        lacking = "; ".join(v.says for v in unmet(why.verdicts))
+        people = dict.fromkeys(
+            supplier(name) for need in why.smallest.needs or () for name in need.supplied_by
+        )
         deal = Text(why.deal_id, style=f"link {one.url}")
-        table.add_row(deal, process.stage(why.target).label, lacking, Text(why.smallest.text))
+        facts = Text(why.smallest.text)
+        table.add_row(deal, process.stage(why.target).label, Text(lacking), facts, ", ".join(people))
     console.print(table)
 
 

@@ -17,7 +17,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from connectors.hubspot.records import Owner
-from flows.deals import DealContact, DealFile, fresh_deal, read_deals
+from flows.deals import DealContact, DealFile, fresh_deal, read_with_history
 from flows.filing import note_key, write_note, write_task, writer_for
 from flows.follow_on import open_follow_on, place_of
 from flows.hand_over_words import Debrief, debrief_text
@@ -50,12 +50,12 @@ async def hand_over(event_ids: list[int] | None = None, deal_ids: list[str] | No
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
     """The deals of these events with everything around them, in bulk."""
-    return await read_deals(s, [e.deal_id for e in events if e.deal_id], history=True)
+    return await read_with_history(s, [e.deal_id for e in events if e.deal_id])
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
     """Open the next deal, make the tasks, write the debrief; what an earlier try has done stands."""
-    file = await fresh_deal(s, event.deal_id or "", files, history=True)
+    file = await fresh_deal(s, event.deal_id or "", files, read_with_history)
     if file is None:
         return ignored("HubSpot has no such deal any more")
     if file.stage != s.process.won.key:

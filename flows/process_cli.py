@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ class Line:
     severity: Severity
     reason: str
     example: str
+    story: tuple[str, ...] = ()
 
 
 @process_app.command(name="lint")
@@ -59,10 +60,7 @@ def process_lint(
     if as_json:
         _say(json.dumps([asdict(line) for line in found], indent=2, ensure_ascii=False))
     else:
-        for line in found:
-            _say(f"{line.file}:{line.line or 1}: {line.severity}: {line.rule}: {line.place}: {line.reason}")
-            if line.example:
-                _say(f"    better: {line.example}")
+        _show(found)
     errors = sum(line.severity == "error" for line in found)
     if errors or (strict and found):
         raise LintFailed(f"{errors} error(s), {len(found) - errors} warning(s)")
@@ -109,6 +107,25 @@ def process_handbook(file: Path | None = None, *, out: Path = Path("handbook.md"
     _write(out, handbook(_process(file), {**HUBSPOT_LABELS, **ours}))
 
 
+def _show(found: Sequence[Line]) -> None:
+    """For people: what is wrong, where, the story behind it, what would be better. Editors jump by the first line."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in found:
+        colour = "bold red" if line.severity == "error" else "yellow"
+        first = Text.assemble(
+            (f"{line.file}:{line.line or 1}: ", "bold"), (line.severity, colour), f": {line.reason}"
+        )
+        console.print(first)
+        console.print(Text(f"    at {line.place} [{line.rule}]", "dim"))
+        for number, step in enumerate(line.story, 1):
+            console.print(Text(f"    {number}. {step}"))
+        if line.example:
+            console.print(Text(f"    better: {line.example}", "green"))
+
+
 def _process(file: Path | None) -> SalesProcess:
     return parse_process(read_yaml(file or load_settings().process_path))
 
@@ -119,7 +136,8 @@ def _lint(file: Path, *, history: bool) -> Iterator[Line]:
         content: Any = read_yaml(file)
         process = parse_process(content)
     except ConfigFileError as problem:
-        yield Line(str(file), problem.line, "the file", "invalid", "error", str(problem), "")
+        reason = str(problem).removeprefix(str(file)).lstrip(": ")
+        yield Line(str(file), problem.line, "the file", "invalid", "error", reason, "")
         return
     except ProcessError as problem:
         for place, text in problem.problems:
@@ -128,7 +146,7 @@ def _lint(file: Path, *, history: bool) -> Iterator[Line]:
     past = asyncio.run(_history(process)) if history else None
     emails = {path.stem for path in (load_settings().config_dir / "templates" / "email").glob("*.yaml")}
     found = [
-        _at(file, content, f.place, f.rule, f.severity, f.reason, f.example)
+        replace(_at(file, content, f.place, f.rule, f.severity, f.reason, f.example), story=f.story)
         for f in lint(process, past, emails)
     ]
     yield from sorted(found, key=lambda line: line.line or 0)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
+from flows.rules.counting import number_of
 from flows.rules.evidence import (
     ActivityEvidence,
     ActivityType,
@@ -256,11 +257,11 @@ def _first(kind: str, ids: Sequence[str], missing: str) -> Found:
 def _several(kind: str, ids: Iterable[str], least: int) -> Found:
     """At least so many of them. Records are listed only as far as they are needed."""
     known = sorted(ids)
-    name = f"{kind.replace('_', ' ')}(s)"
-    missing = f"at least {least} {name}, {len(known)} found"
+    noun = kind.replace("_", " ")
+    missing = f"at least {number_of(least, noun)}, {len(known)} found"
     if len(known) < least:
         return Found("", missing)
-    return Found(f"{len(known)} {name}", missing, tuple(Proof(kind, ident) for ident in known[:least]))
+    return Found(number_of(len(known), noun), missing, tuple(Proof(kind, ident) for ident in known[:least]))
 
 
 def _property(wanted: PropertyEvidence, facts: DealFacts) -> Found:
@@ -300,7 +301,7 @@ def _date(wanted: DateEvidence, facts: DealFacts) -> Found:
         missing = f"deal property {name} to be a day after deal property {wanted.after}"
     elif wanted.within_days is not None:
         met = day is not None and today is not None and 0 <= (day - today).days <= wanted.within_days
-        missing = f"deal property {name} to be a day within {wanted.within_days} day(s) from today"
+        missing = f"deal property {name} to be a day within {number_of(wanted.within_days, 'day')} from today"
     else:
         met = day is not None and today is not None and day >= today
         missing = f"deal property {name} to be today or a later day"
@@ -309,11 +310,11 @@ def _date(wanted: DateEvidence, facts: DealFacts) -> Found:
 
 def _activity(wanted: ActivityEvidence, facts: DealFacts, stage: str) -> Found:
     found = counted(wanted, facts, stage)
-    missing = f"at least {wanted.at_least} {in_words(wanted.types)}(s)"
+    missing = f"at least {number_of(wanted.at_least, in_words(wanted.types))}"
     if wanted.since is not None:
         missing += f" since the deal entered {stage.replace('_', ' ')}" if stage else " since stage entry"
     elif wanted.within_days is not None:
-        missing += f" within {wanted.within_days} day(s)"
+        missing += f" within {number_of(wanted.within_days, 'day')}"
     missing += f", {len(found)} found"
     if len(found) < wanted.at_least:
         return Found("", missing)

@@ -8,6 +8,7 @@ choice of ways is searched with branch and bound. Among equally small sets the w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from flows.rules.counting import number_of
 from flows.rules.evidence import (
     ActivityEvidence,
     CompanyEvidence,
@@ -217,7 +218,8 @@ def _missing(wanted: Sequence[Wanted], facts: DealFacts) -> tuple[Need, ...] | N
         case LineItemEvidence():
             most = max(leaf.line_items for leaf in served if isinstance(leaf, LineItemEvidence))
             count = most - len(facts.line_items)
-            return (Need("line_item", "any", f"{count} more line item(s) on the deal", served, count=count),)
+            says = f"{number_of(count, 'more line item')} on the deal"
+            return (Need("line_item", "any", says, served, count=count),)
         case DocumentEvidence(document=kind):
             return (Need("document", kind, f"a filed {kind}", served),)
         case SignatureEvidence(signature=state):
@@ -252,7 +254,11 @@ def _contacts(served: Sequence[Leaf], facts: DealFacts) -> tuple[Need, ...]:
         )
     bare = new - len(lacking)
     if bare > 0:
-        says = f"{bare} more contact(s) on the deal" if facts.contacts or lacking else "a contact on the deal"
+        says = (
+            f"{number_of(bare, 'more contact')} on the deal"
+            if facts.contacts or lacking
+            else "a contact on the deal"
+        )
         says = f"{bare} contacts on the deal" if bare > 1 and not facts.contacts and not lacking else says
         needs.append(Need("contact", "any", says, counting, count=bare, new=True))
     return tuple(needs)

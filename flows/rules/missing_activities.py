@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+from flows.rules.counting import number_of
 from flows.rules.evidence import ACTIVITY_TYPES, ActivityEvidence, ActivityType
 from flows.rules.exit_criteria import DealFacts, counted, in_words
 from flows.rules.need import Need, Wanted
@@ -46,9 +47,10 @@ def _need(
     served = [one for one, counts in zip(short, counts_for, strict=True) if counts]
     stages = dict.fromkeys(one.stage for one, leaf, _ in served if leaf.since is not None)
     later = tuple(stage for stage in stages if stage not in facts.entered)
-    says = f"{count} {in_words(types)}(s) that take place now"
+    many = number_of(count, in_words(types))
+    says = f"{many} that {'takes' if count == 1 else 'take'} place now"
     if later:
-        says = f"{count} {in_words(types)}(s) once the deal has entered {_stages(later)}"
+        says = f"{many} once the deal has entered {_stages(later)}"
     return Need(
         "activity",
         types[0],

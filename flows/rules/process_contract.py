@@ -6,6 +6,7 @@ from flows.rules.hand_over_plan import HandOver
 from flows.rules.process_error import Place
 from flows.rules.process_evidence import implies, made_by
 from flows.rules.process_finding import Finding, spots
+from flows.rules.process_text import ENDS
 from flows.rules.sales_process import (
     CompanyEvidence,
     ContactEvidence,
@@ -141,7 +142,7 @@ def _outcomes(process: SalesProcess, send: Stage) -> Iterator[Finding]:
                 "the worker moves the deal to where it sends a contract again"
             )
             example = "move_to a stage in which a person acts first, or stay: true"
-            yield Finding("automation-cycle", "error", move, reason, example)
+            yield Finding("automation-cycle", "error", move, reason, example, _cycle(send, name, target))
         elif (target.closed, name == "completed") in (("won", False), ("lost", True)):
             reason = f"a contract that is {name} would make the deal {target.closed}"
             example = "completed: {move_to: won}; declined: {move_to: the stage in which terms are settled}"
@@ -158,6 +159,20 @@ def _outcomes(process: SalesProcess, send: Stage) -> Iterator[Finding]:
                 reason = f"a signed deal goes from {send.label} straight to {target.label}, past {', '.join(passed)}"
                 example = f"move_to: the stage after {send.label}"
                 yield Finding("outcome-skips", "warning", move, reason, example)
+
+
+def _cycle(send: Stage, name: str, target: Stage) -> tuple[str, ...]:
+    """What goes round and round."""
+    first = f"A deal comes to {send.label}: dealflow sends the contract."
+    if target == send:
+        back = f"The contract {ENDS[name]}: dealflow moves the deal to {send.label} once more."
+        return (first, back, "So the next contract goes out, and so on, without anybody doing anything.")
+    back = f"The contract {ENDS[name]}: dealflow moves the deal back to {target.label}."
+    again = (
+        f"Nothing that was asked for on the way is missing: as soon as the deal comes to {send.label} again, those "
+        "who have signed get the next contract."
+    )
+    return (first, back, again)
 
 
 def _follow_up(process: SalesProcess, send: Stage | None) -> Iterator[Finding]:

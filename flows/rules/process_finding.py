@@ -14,7 +14,8 @@ Severity = Literal["error", "warning"]
 class Finding:
     """One thing to mend. An error: the process cannot work as written; a warning: it will not serve its users.
 
-    `place` is in keys and list positions, `example` a better wording or value.
+    `place` is in keys and list positions, `example` a better wording or value, `story` what happens to a deal, step by
+    step, where that shows what is wrong.
     """
 
     rule: str
@@ -22,6 +23,7 @@ class Finding:
     place: Place
     reason: str
     example: str
+    story: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

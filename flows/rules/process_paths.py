@@ -6,12 +6,13 @@ stage has told it to. Anybody may move a deal to lost at any time.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flows.rules.process_error import Place
 from flows.rules.process_evidence import made_by
 from flows.rules.process_finding import Finding
+from flows.rules.process_text import ACTIONS, ENDS
 from flows.rules.sales_process import Criterion, OnEnter, SalesProcess
 
 
@@ -114,17 +115,35 @@ class _Model:
                     told.add(place)
                     yield place, state, move
 
-    def story(self, state: _State) -> str:
-        """The shortest way to this state, as stages."""
+    def path(self, state: _State) -> list[_Move]:
+        """The shortest way to this state, from the first stage on."""
         before = self.came[state]
-        if before is None:
-            return self.process.stages[state.at].label
-        return self.story(before[0]) + self.step(_Move(state, before[1]))
+        return [*(self.path(before[0]) if before else ()), _Move(state, before[1] if before else "")]
 
-    def step(self, move: _Move) -> str:
-        """One step of a story."""
-        by = f" (contract {move.by})" if move.by else ""
-        return f" → {self.process.stages[move.to.at].label}{by}"
+    def stages(self, path: Sequence[_Move]) -> str:
+        """A path as stages."""
+        labels = (self.process.stages[move.to.at].label for move in path)
+        ends = (f" (contract {move.by})" if move.by else "" for move in path)
+        return " → ".join(label + end for label, end in zip(labels, ends, strict=True))
+
+    def story(self, path: Sequence[_Move]) -> tuple[str, ...]:
+        """A path as what happens, step by step, and why it ends there."""
+        told: list[str] = []
+        for before, move in zip((None, *path), path, strict=False):
+            stage = self.process.stages[move.to.at]
+            if before is None:
+                what = f"A new deal stands in {stage.label}"
+            elif move.by:
+                what = f"The contract {ENDS[move.by]}: dealflow moves the deal to {stage.label}"
+            else:
+                left = self.process.stages[before.to.at]
+                asked = (
+                    f"everything that {left.label} asks for" if left.exit_criteria else "nothing to be proven"
+                )
+                what = f"A person moves it to {stage.label}, with {asked}"
+            does = "".join(f"; on entry dealflow {ACTIONS.get(action, action)}" for action in stage.on_enter)
+            told.append(f"{what}{does}.")
+        return (*told, f"There it ends: {self.dead_end(path[-1].to)}.")
 
     def only_from(self, at: int) -> str:
         """Who may enter, in words."""
@@ -142,8 +161,9 @@ class _Model:
             return self.only_from(later[0])
         label = self.process.stages[target].label
         if lacking := self.lacking(state, target):
-            action = made_by(lacking[0])
-            return f"before {label} comes {lacking[0].key}, which takes {action}, and no stage on the way does that"
+            first, action = lacking[0], made_by(lacking[0])
+            says = f"{first.key} (“{first.says.rstrip('.')}”)"
+            return f"{label} takes {says}, which only {action} can bring about, and no stage on the way does that"
         return f"{label} is open to it, but leads nowhere"
 
 
@@ -159,11 +179,11 @@ def check_paths(process: SalesProcess) -> Iterator[Finding]:
     if model.start not in model.winning:
         still_open = [s for s in model.moves if process.stages[s.at].closed is None]
         furthest = max(still_open, key=lambda s: (s.at, len(s.done)))
-        reason = (
-            f"no deal can ever be won: {model.story(furthest)}, and there it ends: {model.dead_end(furthest)}"
-        )
+        path = model.path(furthest)
+        reason = f"no deal can ever be won: {model.stages(path)}, and there it ends"
         example = "the stages before won must bring about all that their gates ask for"
-        yield Finding("won-unreachable", "error", ("stages", furthest.at), reason, example)
+        place: Place = ("stages", furthest.at)
+        yield Finding("won-unreachable", "error", place, reason, example, model.story(path))
         return
     reached = {s.at for s in model.moves}
     for i, stage in enumerate(process.stages):
@@ -173,7 +193,7 @@ def check_paths(process: SalesProcess) -> Iterator[Finding]:
             reason = f"no deal ever comes to {stage.label}: {where}, and no signature outcome leads to it"
             yield Finding("unreachable", "error", ("stages", i), reason, "put it before won, or remove it")
     for place, state, move in model.wrong_turns():
-        way = model.story(state) + model.step(move)
-        reason = f"a trap: {way}, and there it ends: {model.dead_end(move.to)}"
+        path = [*model.path(state), move]
+        reason = f"a trap: {model.stages(path)}, and there it ends: from there no deal can be won any more"
         example = "lead to a stage from which the deal can still be won, or to lost"
-        yield Finding("trap", "error", place, reason, example)
+        yield Finding("trap", "error", place, reason, example, model.story(path))

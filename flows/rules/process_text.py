@@ -30,6 +30,13 @@ MODES = {
     "revert": "it is moved back, and its owner is told",
 }
 SUPPLIERS = {"rep": "sales rep", "buyer": "buyer", "worker": "dealflow, by itself", "manager": "manager"}
+ENDS = {
+    "completed": "is signed by all",
+    "declined": "is declined",
+    "expired": "expires",
+    "canceled": "is cancelled",
+    "failed": "fails",
+}
 HUBSPOT_LABELS = {
     "amount": "Amount",
     "closedate": "Close date",

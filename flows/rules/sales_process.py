@@ -220,7 +220,7 @@ class SalesProcess(_Part):
     def _references_fit(self) -> "SalesProcess":
         for name, rule in self.signature_outcomes:
             if rule.move_to is not None and rule.move_to not in self.keys:
-                text = f"signature_outcomes.{name}: there is no stage {rule.move_to!r}"
+                text = f"there is no stage {rule.move_to!r}: there are {', '.join(self.keys)}"
                 raise WrongAt(text, "signature_outcomes", name, "move_to")
         for i, stage in enumerate(self.stages):
             for n, key in enumerate(stage.enter_from):
@@ -228,12 +228,12 @@ class SalesProcess(_Part):
                     what = "is the stage itself" if key == stage.key else "is no stage of this file"
                     text = f"enter_from: {key!r} {what}; name another one of its stages"
                     raise WrongAt(text, "stages", i, "enter_from", n)
-        roles = {"any", *type(self.roles).model_fields}
+        roles = ["any", *type(self.roles).model_fields]
         for i, stage in enumerate(self.stages):
             for n, criterion in enumerate(stage.exit_criteria):
                 for evidence in leaves(criterion.evidence):
                     if isinstance(evidence, ContactEvidence) and evidence.contact not in roles:
-                        text = f"criterion {criterion.key}: there is no role {evidence.contact!r}"
+                        text = f"there is no role {evidence.contact!r}: there are {', '.join(roles)}"
                         raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", "contact")
         _refuse_shared(list(self.role_labels.values()))
         return self
@@ -296,4 +296,12 @@ def parse_process(content: Mapping[str, Any]) -> SalesProcess:
     try:
         return SalesProcess.model_validate(content)
     except ValidationError as problem:
-        raise ProcessError([problem_of(content, error) for error in problem.errors()[:5]]) from None
+        names = _names()
+        raise ProcessError([problem_of(content, error, names) for error in problem.errors()[:5]]) from None
+
+
+def _names() -> list[str]:
+    """All keys that a process file may have, wherever."""
+    schema = SalesProcess.model_json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    return sorted({name for part in parts for name in part.get("properties", {})})

@@ -47,13 +47,16 @@ def test_deals_without_proof_are_shown(stack: Stack) -> None:
     ended = _run(stack)
 
     assert (ended["state_type"], ended["state_name"]) == ("COMPLETED", "Unproven")
-    assert ended["state"]["message"] == "1 deal(s) stand in a stage without proof"
+    assert ended["state"]["message"] == "1 deal without proof"
     listed = _artifact(stack, "deals-without-proof")
     assert "## Closing: 1" in listed and f"/record/0-3/{first['id']})" in listed
     assert "a contact labelled as signer on the deal" in listed and "sales rep" in listed
 
     ended = _run(stack, deal_ids=[first["id"]], stage="qualification")
-    assert (ended["state_name"], ended["state"]["message"]) == ("Completed", "1 deal(s) may go on")
+    assert (ended["state_name"], ended["state"]["message"]) == (
+        "Completed",
+        "1 deal explained: every gate is open",
+    )
     ended = _run(stack, deal_ids=[first["id"], "999999"])
     assert (ended["state_type"], ended["state"]["message"]) == ("FAILED", "HubSpot has no deal 999999")
     one = _artifact(stack, f"explain-{first['id']}")

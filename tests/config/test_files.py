@@ -38,8 +38,13 @@ def test_norway_is_a_country(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: [1\nb: 2\n", r"line 2, column \d+: not valid YAML"),
-        ("a: 1\n\tb: 2\n", r"line 2, column 1: not valid YAML"),
+        ("a: 1\n\tb: 2\n", r"line 2, column 1: not valid YAML: .*indent with spaces"),
+        ("a: 1\nb: c: d\n", r"line 2, column 5: .*a text with a colon in it needs quotes"),
+        ("a: 1\nb 2\nc: 3\n", r"line 2, column 1: .*after a key come a colon and a space"),
+        ("a: 1\nb: [1\nc: 2\n", r"line 2, column 4: .*a bracket that begins here is not closed"),
+        ("a: 1\nb: 'x\nc: 2\n", r"line 2, column 4: .*a quote that begins here is not closed"),
+        ("a: 1\nb: %x\n", r"line 2, column 4: .*begins with this character needs quotes"),
+        ("a:\n  b: 1\n c: 2\n", r"line 3, column 2: .*look at the indentation"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", r"line 4, column 3: .*'c' stands here for the second time"),
         ("a: !!python/object/apply:os.system ['true']\n", r"line 1, column 4: not valid YAML"),
         ("- a\n", "expected a mapping at the top, found list"),

@@ -27,7 +27,7 @@ async def test_the_list_in_markdown(world: Any, s: Any, sales: Any) -> None:
 
     text = list_markdown(done, s.process, utc_now())
 
-    assert text.startswith("**2 deal(s)** stand in a stage although") and "UTC." in text
+    assert text.startswith("**2 deals** without proof: ") and "UTC." in text
     assert text.index("## Development: 1") < text.index("## Closing: 1")
     signer = (
         "The buyer has named the person who signs | a contact labelled as signer on the deal | sales rep |"
@@ -85,7 +85,7 @@ async def test_one_deal_in_markdown(world: Any, s: Any, sales: Any) -> None:
         f"Deal [{deal_id}]({s.deal_url(deal_id)}) stands in **Discussion**. The gate to **Closing** is **shut**"
         in text
     )
-    assert "## It opens with 1 fact(s)" in text
+    assert "## It opens with 1 fact" in text
     assert "| a contact labelled as signer on the deal | sales rep | signer\\_named |" in text
     contact = sales.contact_of(deal_id)
     assert f"[contact {contact}](" in text and "| **not met** | The buyer has named" in text

@@ -1,6 +1,7 @@
 """`dealflow process`: what it prints, what it writes, and when it fails."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,42 @@ def test_warnings_fail_only_when_strict(capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr().out
     lines = WARNING_ONLY.read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if text.endswith("# here"))
-    assert shown.startswith(f"{WARNING_ONLY}:{line}: warning: no-help: stages.offer.help: 'TBD' is no help")
-    assert "    better: " in shown
+    assert shown.startswith(f"{WARNING_ONLY}:{line}: warning: 'TBD' is no help to the buyer")
+    assert "\n    at stages.offer.help [no-help]\n    better: " in shown
     assert lint(WARNING_ONLY, "--strict") == 1
     assert capsys.readouterr().err == "dealflow: 0 error(s), 1 warning(s)\n"
+
+
+def test_what_goes_wrong_is_told_as_a_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """Step by step what happens to a deal, each on a line of its own; in JSON as a list."""
+    assert lint(BROKEN) == 1
+    shown = capsys.readouterr().out.splitlines()
+    at = shown.index("    1. A new deal stands in Need.")
+    assert shown[at + 2] == (
+        "    3. A person moves it to Contract, with everything that Offer asks for; on entry dealflow sends "
+        "the contract for signature, once."
+    )
+    assert shown[at + 3] == "    4. The contract is declined: dealflow moves the deal to Support."
+    assert shown[at + 4] == "    5. There it ends: nothing comes after it but lost."
+    assert lint(BROKEN, "--json") == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert len(row["story"]) == 5
+
+
+def test_every_planted_fault_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """All bad processes in one go: each is named with the line that is marked in it, and the count is right."""
+    files = sorted((DATA / "bad").glob("*.yaml"))
+    assert lint(*files) == 1
+    out, err = capsys.readouterr()
+    for file in files:
+        texts = file.read_text(encoding="utf-8").splitlines()
+        line = next(n for n, text in enumerate(texts, 1) if text.endswith("# here"))
+        rule = texts[0].removeprefix("# planted: ")
+        assert re.search(rf"^{re.escape(str(file))}:{line}: \w+: .*\n    at .* \[{rule}\]$", out, re.M), (
+            file.name
+        )
+    found = re.findall(r"^\S+:\d+: (error|warning): ", out, re.M)
+    assert err == f"dealflow: {found.count('error')} error(s), {found.count('warning')} warning(s)\n"
 
 
 def test_one_bad_file_does_not_end_the_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def test_handled_twice_it_is_sent_once(world: Any, desk: Any, sales: Any) 
         ({"contact": {"email": "no.name@buyer.example"}}, ["has no name"]),
         ({"contact": {"email": "sales@example.com", "firstname": "Ada", "lastname": "B"}}, ["our own"]),
         ({"contact": {"email": "Carla.Conrad@example.com", "firstname": "C", "lastname": "C"}}, ["our own"]),
-        ({"items": ()}, ["at least 1 line item(s), 0 found"]),
+        ({"items": ()}, ["at least 1 line item, 0 found"]),
         ({"proposal": False}, ["a filed proposal"]),
         ({"amount": ""}, ["deal property amount of at least 1"]),
         ({"amount": "0"}, ["deal property amount of at least 1"]),

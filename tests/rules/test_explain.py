@@ -226,12 +226,12 @@ CASES: list[tuple[list[dict[str, Any]], DealFacts, list[str]]] = [
     (
         [{"contacts": 3}, {"contact": "legal"}],
         deal(contacts={"7": frozenset()}),
-        ["another contact labelled as legal on the deal", "1 more contact(s) on the deal"],
+        ["another contact labelled as legal on the deal", "1 more contact on the deal"],
     ),
     (
         [{"line_items": 1}, {"line_items": 3}],
         deal(line_items=frozenset("1")),
-        ["2 more line item(s) on the deal"],
+        ["2 more line items on the deal"],
     ),
     (
         [{"property": "amount", "at_least": 1}, {"property": "amount", "at_least": 500}],
@@ -254,18 +254,18 @@ CASES: list[tuple[list[dict[str, Any]], DealFacts, list[str]]] = [
     (
         [{"property": "p", "equals": "a"}, {"any_of": [{"property": "p", "equals": "b"}, {"line_items": 2}]}],
         deal(properties={"p": "a"}),
-        ["2 more line item(s) on the deal"],
+        ["2 more line items on the deal"],
     ),
     # Activities: one meeting counts for both.
     (
         [{"activity": ["call", "meeting"], "at_least": 2}, {"activity": ["meeting", "email"]}],
         deal(),
-        ["1 call(s) that take place now", "1 meeting(s) that take place now"],
+        ["1 call that takes place now", "1 meeting that takes place now"],
     ),
     (
         [{"activity": "any", "since": "stage_entry"}],
         deal(entered={}),
-        ["1 activity record(s) once the deal has entered first"],
+        ["1 activity record once the deal has entered first"],
     ),
     # Days: the later one is moved, unless it is bound to be near.
     (

@@ -62,6 +62,18 @@ def test_a_file_that_is_no_process_is_told_with_its_line(file: Path) -> None:
     assert line in [line_of(file, place) for place in caught.value.places]
 
 
+@pytest.mark.parametrize(
+    "file", [f for f in BAD if planted(f)[0] == "automation-cycle"], ids=lambda f: f.stem
+)
+def test_what_goes_round_is_told_as_a_story(file: Path) -> None:
+    """A contract goes out, ends, and the deal is moved to where the next one goes out."""
+    (found,) = (f for f in lint(parse_process(read_yaml(file))) if f.rule == "automation-cycle")
+    first, second, third = found.story
+    assert first.endswith("dealflow sends the contract.")
+    assert second.startswith("The contract ") and "dealflow moves the deal" in second
+    assert "next contract" in third
+
+
 def test_every_rule_has_a_bad_process() -> None:
     """A rule that no file breaks would be a rule that nobody has seen work."""
     source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "flows/rules").glob("process_*.py"))
@@ -303,6 +315,9 @@ def test_one_fault_is_told_as_a_story(extra: int, fault: str, outcome: str) -> N
     labels = [s.label for s in process.stages]
     walked = [labels.index(step.partition(" (")[0]) for step in story]
     assert story[0] == process.first.label and story[-1] == last
+    steps = told[0].story
+    assert len(steps) == len(story) + 1 and steps[-1].startswith("There it ends: ")
+    assert all(label in step for label, step in zip([labels[at] for at in walked], steps, strict=False))
     # A person moves a deal one stage on; only the end of a contract jumps.
     assert all(b == a + 1 for a, b in itertools.pairwise(walked[:-1] if fault == "trap" else walked))
 
