@@ -87,16 +87,15 @@ async def _follow_up(event: Event, files: dict[str, DealFile], s: Services) -> O
         return ignored(found.reason)
     if isinstance(found.decision, Lift):
         return await lift(s, writer, found, found.decision.reason)
-    row = found.unfinished or await _released(found, s)
+    row = found.unfinished
     if row is not None and not found.missing:
         async with s.ledger.write() as tx:
             await follow_ups.end(tx, row.id, done=row.done, now=s.clock())
         return ignored("nothing is unmet any more: left as it is")
     if row is None and isinstance(found.decision, Due):
         row = await _begin(event, found, found.decision, s)
-    if row is None:
-        return ignored(found.decision.reason)
-    return await carry_out(s, writer, found, row)
+    row = row or await _released(found, s)
+    return await carry_out(s, writer, found, row) if row else ignored(found.decision.reason)
 
 
 async def _begin(event: Event, found: Look, due: Due, s: Services) -> FollowUpRow:
@@ -117,7 +116,7 @@ async def _begin(event: Event, found: Look, due: Due, s: Services) -> FollowUpRo
 
 async def _released(found: Look, s: Services) -> FollowUpRow | None:
     """The last follow-up, when a person has looked for its e-mail and let it be sent again."""
-    last = found.past[-1] if found.past else None
+    last = found.past[-1] if found.past and found.missing else None
     return last if last is not None and await released_email(s, last) else None
 
 

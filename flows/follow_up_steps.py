@@ -69,7 +69,7 @@ async def _task(
     lines = [
         f"The deal stands in {deal.stage.label} since {since}. This is follow-up {row.number}. Not met yet:",
         *(f"- {v.says} ({v.missing})" for v in deal.missing),
-        *(f"Done besides: {x.what} ({x.record}; {x.why})." for x in before),
+        *(f"Besides: {x.what} ({x.record}; {x.why})." for x in before),
     ]
     if row.flagged:
         lines.append(

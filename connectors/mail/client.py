@@ -140,7 +140,7 @@ class MailClient:
             raise
         finally:
             if server is not None:
-                _leave(server)
+                _leave(server, politely=outcome == "ok")
             if self._on_call is not None:
                 spent = time.monotonic() - started
                 self._on_call(CallRecord(VENDOR, operation, status, spent, outcome))
@@ -214,11 +214,14 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _leave(server: smtplib.SMTP) -> None:
-    """Say goodbye; what happens after the mail was taken changes nothing."""
+def _leave(server: smtplib.SMTP, *, politely: bool) -> None:
+    """Say goodbye, but not to one that has just failed to answer; it changes nothing about a mail that was taken."""
     try:
-        server.quit()
+        if politely:
+            server.quit()
     except (OSError, smtplib.SMTPException):
+        pass
+    finally:
         server.close()
 
 
