@@ -86,6 +86,15 @@ class Settings(BaseModel):
     contract_resend: Literal["once", "never"] = "once"
     contract_expires_days: Annotated[int, Field(ge=0, le=90)] = 30
 
+    # Follow-up e-mails
+    follow_up_email: Literal["off", "hubspot", "smtp"] = "hubspot"
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    smtp_tls: Literal["starttls", "tls", "off"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr | None = None
+    smtp_from: str = ""
+
     # Gateway
     gateway_host: str = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080

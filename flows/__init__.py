@@ -14,12 +14,13 @@ send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
 guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
-follow_up.py            a task for the owner of a deal that is stuck
+follow_up.py            a deal that does not get on gets what its stage's plan says; a stuck one a task for its owner
+follow_up_*.py          its daily look (sweep), how a deal stands (looks), what is done (steps, email)
 runs.py                 what every event-driven flow does around its own logic
 explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: all of them, daily)
 deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
 proofs.py               what exit criteria are judged on: the deal, its papers, its contract
-services.py, retries.py, documents.py, wake.py
+services.py, retries.py, documents.py, emails.py, wake.py
 ledger/                 durable memory; the only place that knows the database
 rules/                  pure decisions
 """

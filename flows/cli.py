@@ -14,6 +14,7 @@ from cyclopts import App, Parameter, validators
 from config.files import ConfigFileError
 from config.settings import SettingsError, load_settings, unknown_names
 from connectors.errors import ConnectorError
+from flows.cli_follow_ups import follow_ups_app
 from flows.cli_guard import guard_app
 from flows.cli_inbox import inbox_app
 from flows.cli_io import Json, Limit, Refused, WrongUsage
@@ -37,7 +38,7 @@ app = App(
 )
 effects_app = App(name="effects", help="Outward writes, in the ledger.")
 proposal_app = App(name="proposal", help="Proposals.")
-for _child in (inbox_app, guard_app, effects_app, proposal_app, process_app):
+for _child in (inbox_app, guard_app, effects_app, follow_ups_app, proposal_app, process_app):
     app.command(_child)
 app.command(provision)
 
@@ -324,6 +325,7 @@ def rehearse(
     seed: int = 7,
     people: Path | None = None,
     ledger: Path | None = None,
+    follow_ups: bool = False,
     as_json: Json = False,
 ) -> None:
     """Play a quarter of the sales process in seconds, on the stand-ins, with simulated reps, buyers and signers.
@@ -342,6 +344,8 @@ def rehearse(
         A YAML file that changes how people behave; flows/rehearsal/rates.py lists all rates.
     ledger
         Keep the ledger as this SQLite file; else it is thrown away.
+    follow_ups
+        Also look each day for deals that do not get on, and follow them up (a third more calls).
     """
     import os
 
@@ -364,6 +368,7 @@ def rehearse(
         seed=seed,
         rates=parse_rates(read_yaml(people) if people else {}),
         ledger=ledger,
+        follow_ups=follow_ups,
     )
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:

@@ -5,7 +5,7 @@ Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from connectors.hubspot.records import Link, Owner, Record
 from flows.activities import read_activities
 from flows.linked import linked
 from flows.retries import reading
+from flows.rules.evidence import ActivityType
 from flows.rules.exit_criteria import (
     Activity,
     DealFacts,
@@ -45,8 +46,19 @@ DEAL_PROPERTIES = (
     "dealflow_proposal_sha256",
     "dealflow_contract_token",
     "dealflow_contract_status",
+    "dealflow_flag",
 )
-CONTACT_PROPERTIES = ("email", "firstname", "lastname", "jobtitle", "phone", "lastmodifieddate")
+CONTACT_PROPERTIES = (
+    "email",
+    "firstname",
+    "lastname",
+    "jobtitle",
+    "phone",
+    "lastmodifieddate",
+    "hs_email_optout",
+    "hs_email_bad_address",
+    "hs_email_hard_bounce_reason_enum",
+)
 COMPANY_PROPERTIES = ("name", "domain", "address", "zip", "city", "state", "country", "hs_lastmodifieddate")
 LINE_ITEM_PROPERTIES = (
     "name",
@@ -140,10 +152,16 @@ def deal_properties(process: SalesProcess, extra: Iterable[str] = ()) -> tuple[s
 
 
 async def read_deals(
-    s: Services, deal_ids: Sequence[str], *, history: bool = False, activities: bool = True
+    s: Services,
+    deal_ids: Sequence[str],
+    *,
+    history: bool = False,
+    activities: bool = True,
+    types: Sequence[ActivityType] | None = None,
 ) -> dict[str, DealFile]:
     """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage, also
-    read where a criterion asks for it. `activities`: False where nothing is judged.
+    read where a criterion asks for it. `activities`: False where nothing is judged; `types`: which, else those that
+    criteria ask for.
 
     Raises TransientError when HubSpot answers an error for one of them: that says nothing about the deal.
     """
@@ -173,7 +191,7 @@ async def read_deals(
     beside = await asyncio.gather(*(linked(s, kind, real, asked) for kind, asked in properties.items()))
     links = {kind: found for kind, (found, _) in zip(properties, beside, strict=True)}
     contacts, companies, line_items = (records for _, records in beside)
-    happened = await read_activities(s, real) if activities else {}
+    happened = await read_activities(s, real, types) if activities else {}
     owners = {owner.id: owner for owner in portal.owners}
     now = s.clock()
     files: dict[str, DealFile] = {}
@@ -203,6 +221,11 @@ async def read_deals(
             entered=_entered(s.process, portal, deal, stage),
         )
     return files
+
+
+async def read_with_history(s: Services, deal_ids: Sequence[str]) -> dict[str, DealFile]:
+    """Deal files that hold every entry of the deal into a stage."""
+    return await read_deals(s, deal_ids, history=True)
 
 
 async def read_deal(s: Services, deal_id: str) -> DealFile | None:
@@ -241,16 +264,16 @@ def template_facts(s: Services, file: DealFile) -> dict[str, dict[str, str | Non
 
 
 async def fresh_deal(
-    s: Services, deal_id: str, files: Mapping[str, DealFile], *, history: bool = False
+    s: Services,
+    deal_id: str,
+    files: Mapping[str, DealFile],
+    read: Callable[[Services, Sequence[str]], Awaitable[dict[str, DealFile]]] = read_deals,
 ) -> DealFile | None:
-    """The deal from a bulk read, or read again when that is older than a minute; None when HubSpot has it no more.
-
-    `history`: the bulk read holds the stage's history, so must the other.
-    """
+    """The deal from a bulk read, or read again when that is older than a minute; None when HubSpot has it no more."""
     file = files.get(deal_id)
     if file is not None and (s.clock() - file.read_at).total_seconds() <= _FRESH_S:
         return file
-    return (await read_deals(s, [deal_id], history=history)).get(deal_id)
+    return (await read(s, [deal_id])).get(deal_id)
 
 
 async def stage_now(s: Services, file: DealFile) -> tuple[str, str | None]:
@@ -309,8 +332,9 @@ def _primary_first(links: Iterable[Link]) -> list[Link]:
 def _template_properties(s: Services) -> dict[str, list[str]]:
     """Properties that only the templates ask for, per kind of record."""
     wanted: dict[str, list[str]] = {"deal": [], "company": [], "contact": []}
-    for template in s.templates.values():
-        for variable in template.declaration.variables.values():
+    declarations = [t.declaration for t in s.templates.values()] + [e.declaration for e in s.emails.values()]
+    for declaration in declarations:
+        for variable in declaration.variables.values():
             prefix, _, name = variable.source.partition(".")
             if prefix in wanted:
                 wanted[prefix].append(name)

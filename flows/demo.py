@@ -214,6 +214,7 @@ def _story(stage: Stage) -> float:
     _rep_presents(stage)
     _rep_closes(stage)
     _signatures_land(stage)
+    _account_is_handed_over(stage)
     return time.monotonic() - began
 
 
@@ -331,6 +332,14 @@ def _signatures_land(stage: Stage) -> None:
     stage.tell("dealflow", f"filed the signed PDF with its audit page (file {file_id})")
 
 
+def _account_is_handed_over(stage: Stage) -> None:
+    stage.until("the deal is handed over", lambda: _debriefs(stage))
+    stage.tell(
+        "dealflow",
+        f"handed the buyer over to account management: a debrief and {len(_linked(stage, 'tasks'))} tasks on the deal",
+    )
+
+
 def _summary(stage: Stage, seconds: float) -> dict[str, Any]:
     """What happened, as the stand-ins and Prefect recorded it (not as we believe it)."""
     calls = {
@@ -347,6 +356,8 @@ def _summary(stage: Stage, seconds: float) -> dict[str, Any]:
         "signature_request_id": stage.ids["request"],
         "contracts_sent": sum(r["metadata"].get("deal_id") == deal_id for r in _requests(stage)),
         "signed_pdf_file_id": stage.ids["signed"],
+        "debriefs": len(_debriefs(stage)),
+        "tasks": sorted(t["properties"]["hs_task_subject"] for t in stage.records("tasks")),
         "flow_runs": runs,
         "hubspot_calls": calls["hubspot"],
         "dropbox_sign_calls": calls["sign"],
@@ -391,7 +402,8 @@ def _print(stage: Stage, summary: Mapping[str, Any]) -> None:
     )
     console.print(
         f"contracts sent: {summary['contracts_sent']} · signed PDF: file {summary['signed_pdf_file_id']} · "
-        f"HubSpot calls: {summary['hubspot_calls']} · Dropbox Sign calls: {summary['dropbox_sign_calls']}"
+        f"debriefs: {summary['debriefs']} · HubSpot calls: {summary['hubspot_calls']} · "
+        f"Dropbox Sign calls: {summary['dropbox_sign_calls']}"
     )
 
 
@@ -419,6 +431,8 @@ def _check(summary: Mapping[str, Any]) -> None:
         raise DemoFailed(f"the deal stands in {summary['stage']!r}")
     if summary["contracts_sent"] != 1:
         raise DemoFailed(f"{summary['contracts_sent']} contracts were sent instead of one")
+    if summary["debriefs"] != 1 or not 0 < len(summary["tasks"]) == len(set(summary["tasks"])):
+        raise DemoFailed("the won deal was not handed over once: a debrief, and each task once")
     broken = [r["name"] for r in summary["flow_runs"] if r["state"] in ("Failed", "Crashed", "DeadLetter")]
     if broken:
         raise DemoFailed(f"these runs failed: {', '.join(broken)}")
@@ -429,6 +443,16 @@ def _linked(stage: Stage, kind: str) -> list[str]:
         if record["id"] == stage.ids["deal"]:
             return sorted({link["id"] for link in record["associations"].get(kind, [])})
     return []
+
+
+def _debriefs(stage: Stage) -> list[str]:
+    """The hand-over's notes on the deal, by id."""
+    ours = set(_linked(stage, "notes"))
+    return [
+        note["id"]
+        for note in stage.records("notes")
+        if note["id"] in ours and note["properties"]["hs_note_body"].startswith("<p>Hand-over to account")
+    ]
 
 
 def _stages(stage: Stage) -> dict[str, str]:

@@ -29,6 +29,8 @@ TABLE: Final[dict[str, str]] = {
     "signature.check": "advance_on_signature",
     "deal.stuck": "follow_up",
     "stage.check": "guard_stage",
+    "follow_up.due": "follow_up",
+    "handover.due": "hand_over",
 }
 """Event kind -> flow module. Kinds are stored data: never rename one."""
 
@@ -37,6 +39,9 @@ TOGETHER: Final[frozenset[str]] = frozenset({"sync_deals"})
 
 SCHEDULED: Final[tuple[str, ...]] = ("reconcile", "explain_deals")
 """Flows that handle no events: only their schedule, or a person, starts them."""
+
+SWEEPING: Final[tuple[str, ...]] = ("sync_deals", "follow_up", *SCHEDULED)
+"""Flows that look for themselves what there is to do when their schedule starts them."""
 
 FLOWS: Final[tuple[str, ...]] = tuple(dict.fromkeys((*TABLE.values(), *SCHEDULED)))
 

@@ -16,7 +16,7 @@ from flows.gateway.app import check
 from flows.ledger.database import LedgerError
 from flows.provision import compare
 from flows.retries import reading
-from flows.services import Services, SetupError, open_services
+from flows.services import Services, SetupError, email_folder, open_services
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         findings.append(Finding("process", True, f"{s.process.name}, {len(s.process.stages)} stages"))
         findings.append(Finding("templates", True, ", ".join(sorted(s.templates))))
+        findings.append(_emails(s))
         findings.append(Finding("ledger", True, s.ledger.url.render_as_string()))
         for part, look in (
             ("hubspot", _hubspot),
@@ -48,9 +49,22 @@ async def examine(settings: Settings) -> list[Finding]:
             ("prefect", _prefect),
         ):
             findings.append(await _ask(part, look, s))
+        if s.mail is not None:
+            findings.append(await _ask("mail", _mail, s))
     finally:
         await s.close()
     return findings
+
+
+def _emails(s: Services) -> Finding:
+    """Every e-mail template that the process names is there."""
+    named = {stage.follow_up.email for stage in s.process.stages if stage.follow_up} - {None}
+    missing = sorted(str(name) for name in named - set(s.emails))
+    if missing:
+        names = ", ".join(missing)
+        return Finding("e-mails", False, f"no template {names}: write it into {email_folder(s.settings)}")
+    how = {"off": "none are written", "hubspot": "drafts on the deal", "smtp": "really sent"}
+    return Finding("e-mails", True, f"{how[s.settings.follow_up_email]}: {', '.join(sorted(s.emails))}")
 
 
 async def _ask(part: str, look: Callable[[Services], Awaitable[str]], s: Services) -> Finding:
@@ -87,6 +101,12 @@ async def _dropbox_sign(s: Services) -> str:
     mode = "test mode" if s.settings.dropbox_sign_test_mode else "binding requests"
     left = "" if account.requests_left is None else f", {account.requests_left} requests left"
     return f"{mode}, callback URL is set{left}"
+
+
+async def _mail(s: Services) -> str:
+    assert s.mail is not None
+    await reading(lambda: asyncio.to_thread(s.mail.check))  # type: ignore[union-attr]
+    return f"{s.settings.smtp_host}:{s.settings.smtp_port} lets us in; mails come from {s.mail.from_address}"
 
 
 async def _prefect(s: Services) -> str:

@@ -94,9 +94,19 @@ def note_key(deal_id: str, cause: str) -> str:
 
 
 async def write_task(
-    s: Services, writer: Writer, *, deal_id: str, cause: str, subject: str, text: str, owner_id: str | None
+    s: Services,
+    writer: Writer,
+    *,
+    deal_id: str,
+    cause: str,
+    subject: str,
+    text: str,
+    owner_id: str | None,
+    due_at: datetime | None = None,
 ) -> str:
-    """Put one open task on the deal for this cause, due in a day; returns its id. `text` is plain and escaped here."""
+    """Put one open task on the deal for this cause, due in a day unless said; returns its id. `text` is plain and
+    escaped here.
+    """
     key = f"task:{deal_id}:{cause}"
     marker, body = _marked(key, text)
 
@@ -109,10 +119,10 @@ async def write_task(
         marker=marker,
         create=lambda: s.hubspot.create_task(
             subject,
-            due_ms=int((s.clock() + _TASK_DUE).timestamp() * 1000),
+            due_ms=int((due_at or s.clock() + _TASK_DUE).timestamp() * 1000),
             body=body,
             owner_id=owner_id,
-            priority="HIGH",
+            priority="HIGH" if due_at is None else "MEDIUM",
             associations=[NewLink(deal_id, type_id("tasks", "deals"))],
         ),
     )

@@ -1,49 +1,126 @@
-"""A deal is stuck because one of its events was given up: its owner gets a task that says so, and what to do.
+"""Deals that do not get on: the follow-up that their stage's plan says; and those that are stuck because one of their
+events was given up, of which the owner is told.
 
-Trigger: an event with a deal is dead-lettered (`handling` puts `deal.stuck` into the inbox).
-Reads: deal, the event in the ledger. Writes: one task on the deal.
-Once-key: the event that was given up.
-Needs: scopes crm.objects.deals.read, crm.objects.contacts.write (tasks).
+Trigger: schedule (daily; finds what is due and puts `follow_up.due` into the inbox); on demand by deal id; an event
+with a deal is dead-lettered (`handling` puts `deal.stuck` into the inbox).
+Reads: deals with everything around them, all their activities, the signature request; the ledger.
+Writes: one task on the deal, an e-mail draft (or one e-mail over SMTP with a note), reminders, the deal's flag.
+Once-key: deal, stage, moment of entry and number of the follow-up; the event that was given up.
+Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (tasks, notes, e-mails); a Dropbox Sign API key.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
+from flows import services
 from flows.deals import DealFile, fresh_deal, read_deals
 from flows.filing import write_task, writer_for
+from flows.follow_up_email import released_email
+from flows.follow_up_looks import KIND, Look, Outside, look, read_files
+from flows.follow_up_steps import carry_out, lift
+from flows.follow_up_sweep import sweep
 from flows.handling import STUCK
-from flows.ledger import inbox
+from flows.ledger import follow_ups, inbox
+from flows.ledger.follow_ups import FollowUpRow
 from flows.ledger.inbox import Event
+from flows.rules.follow_up import Due, Lift
 from flows.rules.outcome import Outcome, Step, ignored
-from flows.runs import run_events
+from flows.runs import order_for_deals, run_events
 from flows.services import Services
 
-KIND = STUCK
 _NOT_DONE = {
     "lead.received": "a new inquiry was not taken in",
     "deal.changed": "a change of the deal was not noticed",
     "proposal.due": "the proposal was not made",
     "contract.due": "the contract was not sent",
     "signature.event": "what the signers did was not acted on",
+    "handover.due": "the hand-over to account management was not done",
     "signature.check": "what the signers did was not acted on",
+    KIND: "a follow-up was not brought to its end",
+    "stage.check": "a move past its gate was not judged",
 }
 
 
 @flow(name="follow-up", persist_result=False)
-async def follow_up(event_ids: list[int] | None = None) -> State[Any]:
-    """Tell the owners of these events' deals."""
-    return await run_events(event_ids, prepare=prepare, handle=handle)
+async def follow_up(event_ids: list[int] | None = None, deal_ids: list[str] | None = None) -> State[Any]:
+    """Handle these events; without any, look for deals to follow up. With `deal_ids`, ask for those now."""
+    if deal_ids:
+        return await order_for_deals(KIND, deal_ids)
+    if event_ids:
+        return await run_events(event_ids, prepare=prepare, handle=handle)
+    async with services.use() as s:
+        swept = await sweep(s)
+        await acreate_markdown_artifact(
+            markdown=swept.report(s), key="follow-up", description="Deals that do not get on"
+        )
+    return Completed(message=swept.summary)
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
-    """The deals of these events, in bulk."""
-    return await read_deals(s, [e.deal_id for e in events if e.deal_id])
+    """The deals of these events, in bulk: all that took place on those that may be followed up."""
+    due = [e.deal_id for e in events if e.deal_id and e.kind == KIND]
+    stuck = [e.deal_id for e in events if e.deal_id and e.kind != KIND]
+    return {**await read_deals(s, stuck), **await read_files(s, due)}
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
+    """Follow up, or tell the owner that an event was given up."""
+    if event.kind == STUCK:
+        return await _tell_of_stuck(event, files, s)
+    return await _follow_up(event, files, s)
+
+
+async def _follow_up(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
+    """What was due when it was looked for may have been overtaken: it is judged again, by what is there now."""
+    deal_id, writer = event.deal_id or "", writer_for(s, event)
+    file = await fresh_deal(s, deal_id, files, read_files)
+    asked = event.content.get("by") == "operator"
+    found = (await look(s, {deal_id: file}, asked=asked))[deal_id]
+    if isinstance(found, Outside):
+        if found.standing:
+            return await lift(s, writer, found, found.reason)
+        return ignored(found.reason)
+    if isinstance(found.decision, Lift):
+        return await lift(s, writer, found, found.decision.reason)
+    row = found.unfinished
+    if row is not None and not found.missing:
+        async with s.ledger.write() as tx:
+            await follow_ups.end(tx, row.id, done=row.done, now=s.clock())
+        return ignored("nothing is unmet any more: left as it is")
+    if row is None and isinstance(found.decision, Due):
+        row = await _begin(event, found, found.decision, s)
+    row = row or await _released(found, s)
+    return await carry_out(s, writer, found, row) if row else ignored(found.decision.reason)
+
+
+async def _begin(event: Event, found: Look, due: Due, s: Services) -> FollowUpRow:
+    """From here on it is brought to its end, whatever a later look would say."""
+    async with s.ledger.write() as tx:
+        await inbox.assert_held_by(tx, event.id, s.owner)
+        return await follow_ups.begin(
+            tx,
+            deal_id=found.file.id,
+            stage=found.stage.key,
+            entered_at=found.entered_at,
+            number=due.number,
+            unmet=found.unmet,
+            flagged=due.flag,
+            now=s.clock(),
+        )
+
+
+async def _released(found: Look, s: Services) -> FollowUpRow | None:
+    """The last follow-up, when a person has looked for its e-mail and let it be sent again."""
+    last = found.past[-1] if found.past and found.missing else None
+    return last if last is not None and await released_email(s, last) else None
+
+
+async def _tell_of_stuck(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
     """One task for the owner, unless somebody has put the event right already."""
     stuck_id = int(event.content["event_id"])
     async with s.ledger.read() as tx:

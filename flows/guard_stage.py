@@ -14,7 +14,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.deals import DealFile, fresh_deal, read_deals, stage_now
+from flows.deals import DealFile, fresh_deal, read_with_history, stage_now
 from flows.filing import deal_key, set_deal, write_note, write_task, writer_for
 from flows.guard_words import Told, words_for
 from flows.ledger import effects, stage_checks
@@ -41,12 +41,12 @@ async def guard_stage(event_ids: list[int] | None = None, deal_ids: list[str] | 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
     """The deals of these events with their stage history, in bulk."""
-    return await read_deals(s, [e.deal_id for e in events if e.deal_id], history=True)
+    return await read_with_history(s, [e.deal_id for e in events if e.deal_id])
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
     """Decide once, then do what was decided; a decision that an earlier try left undone is only carried out."""
-    file = await fresh_deal(s, event.deal_id or "", files, history=True)
+    file = await fresh_deal(s, event.deal_id or "", files, read_with_history)
     if file is None:
         return ignored("HubSpot has no such deal any more")
     moves = moves_of(await s.portal(), file)

@@ -144,9 +144,10 @@ def _lint(file: Path, *, history: bool) -> Iterator[Line]:
             yield _at(file, content, place, "invalid", "error", text.partition(": ")[2], "")
         return
     past = asyncio.run(_history(process)) if history else None
+    emails = {path.stem for path in (load_settings().config_dir / "templates" / "email").glob("*.yaml")}
     found = [
         replace(_at(file, content, f.place, f.rule, f.severity, f.reason, f.example), story=f.story)
-        for f in lint(process, past)
+        for f in lint(process, past, emails)
     ]
     yield from sorted(found, key=lambda line: line.line or 0)
 

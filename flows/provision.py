@@ -50,6 +50,7 @@ PROPERTIES = (
     OwnProperty(
         "deals", "dealflow_signed_file_id", "Signed contract file", "HubSpot file that holds the signed PDF"
     ),
+    OwnProperty("deals", "dealflow_flag", "Follow-up flag", "tire_kicker: so many follow-ups, no progress"),
     OwnProperty(
         "companies",
         "dealflow_company_key",

@@ -20,15 +20,16 @@ from connectors.exchange import make_http
 from connectors.hubspot.calls import Versions
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.records import Owner, pipeline_called
+from connectors.mail.client import MailClient
 from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
 from flows.documents import Template, load_template
+from flows.emails import EmailTemplate, load_emails
 from flows.ledger import mirror
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.effects import Planned
 from flows.retries import reading
 from flows.rules.sales_process import SalesProcess, parse_process
 
-_PORTAL_FRESH_S = 900
 PROPOSAL, CONTRACT = "proposal", "contract"
 
 
@@ -66,16 +67,19 @@ class Services:
     templates: Mapping[str, Template]
     clock: Callable[[], datetime]
     owner: str
+    emails: Mapping[str, EmailTemplate] = field(default_factory=dict)
+    mail: MailClient | None = None  # where follow-ups are really sent (DEALFLOW_FOLLOW_UP_EMAIL=smtp)
     http: list[httpx.AsyncClient] = field(default_factory=list)
     new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
     dice: random.Random = field(default_factory=random.Random)
+    portal_fresh_s: float = 900.0  # in a rehearsal nobody changes the account
     planned: list[Planned] | None = None  # a dry run: outward writes are noted here instead of made
     _portal: Portal | None = None
 
     async def portal(self, *, fresh: bool = False) -> Portal:
-        """The account's facts, at most fifteen minutes old. Raises SetupError or the vendor's error."""
+        """The account's facts, at most `portal_fresh_s` seconds old. Raises SetupError or the vendor's error."""
         known = self._portal
-        if fresh or known is None or (self.clock() - known.read_at).total_seconds() > _PORTAL_FRESH_S:
+        if fresh or known is None or (self.clock() - known.read_at).total_seconds() > self.portal_fresh_s:
             self._portal = known = await _read_portal(self)
             facts = {"portal_id": known.portal_id, "stages": dict(known.stage_ids)}
             async with self.ledger.write() as tx:
@@ -132,11 +136,17 @@ def load_templates(settings: Settings) -> dict[str, Template]:
     return {kind: load_template(folder / kind) for kind in (PROPOSAL, CONTRACT)}
 
 
+def email_folder(settings: Settings) -> Path:
+    """Where the e-mail templates are."""
+    return Path(settings.config_dir) / "templates" / "email"
+
+
 async def open_services(settings: Settings) -> Services:
     """Build everything for a worker. Raises SettingsError naming the first missing secret, LedgerError, ..."""
     settings.require("hubspot_token", "dropbox_sign_api_key")
     assert settings.hubspot_token is not None and settings.dropbox_sign_api_key is not None
     process, templates = load_process(settings), load_templates(settings)
+    emails, mail = load_emails(email_folder(settings)), _mail(settings)
     ledger = await open_ledger(settings.database)
     hubspot_http, sign_http = make_http(), make_http()
     api_key = settings.dropbox_sign_api_key.get_secret_value()
@@ -158,6 +168,8 @@ async def open_services(settings: Settings) -> Services:
         sign_pace=sign_pace,
         sender=ContractSender(api_key, base_url=settings.dropbox_sign_base_url),
         templates=templates,
+        emails=emails,
+        mail=mail,
         clock=utc_now,
         owner=process_name(),
         http=[hubspot_http, sign_http],
@@ -174,6 +186,26 @@ def _versions(settings: Settings) -> Versions:
         )
     return Versions(
         **{f: settings.hubspot_api_versions.get(f, settings.hubspot_api_version) for f in families}
+    )
+
+
+def _mail(settings: Settings) -> MailClient | None:
+    if settings.follow_up_email != "smtp":
+        return None
+    settings.require("smtp_host", "smtp_from")
+    if settings.smtp_user:
+        settings.require("smtp_password")
+        if settings.smtp_tls == "off" and settings.smtp_host not in ("localhost", "127.0.0.1", "::1"):
+            raise SettingsError(
+                "DEALFLOW_SMTP_TLS=off would tell the password to everybody on the way: use starttls"
+            )
+    return MailClient(
+        settings.smtp_host,
+        settings.smtp_port,
+        from_address=settings.smtp_from,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else "",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from connectors.dropbox_sign.records import SignatureRequest
+from connectors.dropbox_sign.records import Signature, SignatureRequest
 from connectors.errors import GoneError, NotFoundError, TransientError
 from flows.ledger.contracts import Contract
 from flows.ledger.effects import Result
@@ -107,6 +107,13 @@ def stands(
 ) -> SignatureState | Mismatch:
     """Where the contract stands by the request that was read back under this id (None: gone)."""
     return read_signature(facts_of(request_id, request), promise_of(contract))
+
+
+def in_turn(request: SignatureRequest) -> tuple[Signature, ...]:
+    """Those who are asked to sign now: of all who have not signed, the first in signing order; all without an order."""
+    waiting = [x for x in request.signatures if x.status_code == "awaiting_signature"]
+    first = min((x.order or 0 for x in waiting), default=0)
+    return tuple(x for x in waiting if (x.order or 0) == first)
 
 
 def tally(request: SignatureRequest | None) -> str:

@@ -19,7 +19,7 @@ from flows.services import Portal, Services
 
 CHECK = "stage.check"
 """The kind of event that asks for a judgement on a stage entry (flows/guard_stage.py)."""
-DUE = {"generate_proposal": "proposal.due", "send_contract": "contract.due"}
+DUE = {"generate_proposal": "proposal.due", "send_contract": "contract.due", "hand_over": "handover.due"}
 """What the process file calls an action -> the kind of event that asks for it."""
 
 

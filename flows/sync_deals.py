@@ -22,7 +22,7 @@ from flows import services
 from flows.deals import DealFile, read_deals
 from flows.ledger import inbox, mirror, stage_checks
 from flows.ledger.inbox import Event
-from flows.ledger.mirror import MirrorRow
+from flows.ledger.mirror import WATCH_SINCE, MirrorRow
 from flows.retries import reading
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.runs import order_for_deals, run_events
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 KIND = "deal.changed"
 CURSOR = "deals"
-WATCH_SINCE = "watch_since"
 _OVERLAP = timedelta(minutes=10)
 _CHUNK = 50
 

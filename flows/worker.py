@@ -35,7 +35,7 @@ from connectors.errors import ConnectorError
 from flows import services
 from flows.dispatch import (
     FLOWS,
-    SCHEDULED,
+    SWEEPING,
     TABLE,
     TOGETHER,
     claim_run,
@@ -389,7 +389,7 @@ class Worker:
                     "full sweep"
                     if run.parameters.get("full")
                     else "sweep"
-                    if module in ("sync_deals", *SCHEDULED) and not run.parameters.get("deal_ids")
+                    if module in SWEEPING and not run.parameters.get("deal_ids")
                     else "by hand"
                 )
                 await self._client.update_flow_run(run.id, name=f"{flow_name(module)} {what}")

@@ -270,8 +270,11 @@ class Stack:
         assert len(files) == 2  # proposal and signed contract
         notes = [n["properties"]["hs_note_body"] for n in self.records("notes")]
         markers = [body.rpartition("dealflow ")[2] for body in notes]
-        # Proposal, contract sent, signed; and one each for the stages skipped before Presentation and Closing.
-        assert len(notes) == 5 and len(set(markers)) == 5, notes
+        # Proposal, contract sent, signed, debrief; and one each for the stages skipped before Presentation and Closing.
+        assert len(notes) == 6 and len(set(markers)) == 6, notes
+        assert sum("Hand-over to account management" in body for body in notes) == 1
+        subjects = [t["properties"]["hs_task_subject"] for t in self.records("tasks")]
+        assert len(subjects) == len(set(subjects)) == 3, subjects  # of the hand-over
         won = self.stages()["Account management (Won)"]
         moves = [h["value"] for h in deal["history"]["dealstage"]]
         assert moves.count(won) == 1

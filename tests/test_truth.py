@@ -37,6 +37,8 @@ def test_stored_names_are_pinned() -> None:
         "signature.check": "advance_on_signature",
         "deal.stuck": "follow_up",
         "stage.check": "guard_stage",
+        "follow_up.due": "follow_up",
+        "handover.due": "hand_over",
     }
 
 

@@ -1,4 +1,4 @@
-"""CRM objects one at a time and by page: read, list, search, create, update, archive, notes and tasks.
+"""CRM objects one at a time and by page: read, list, search, create, update, archive; notes, tasks and e-mails.
 
 Sources: developers.hubspot.com "using object APIs", "search the CRM", "notes" guides, read 2026-11-22.
 """
@@ -194,6 +194,34 @@ class ObjectCalls(Calls):
         if owner_id:
             properties["hubspot_owner_id"] = owner_id
         return await self.create("tasks", properties, associations)
+
+    async def create_email(
+        self,
+        subject: str,
+        *,
+        timestamp_ms: int,
+        text: str,
+        html: str,
+        from_email: str,
+        to_email: str,
+        owner_id: str | None = None,
+        associations: Sequence[NewLink] = (),
+    ) -> Record:
+        """An outgoing e-mail on the time line, without a status: HubSpot sends nothing. timestamp_ms: epoch
+        milliseconds. Not idempotent: e-mails have no unique property, and their texts are read with the scope
+        `sales-email-read` only. Source: developers.hubspot.com, e-mail activities guide, 2026-11-22.
+        """
+        properties = {
+            "hs_timestamp": str(timestamp_ms),
+            "hs_email_direction": "EMAIL",
+            "hs_email_subject": subject,
+            "hs_email_text": text,
+            "hs_email_html": html,
+            "hs_email_headers": json.dumps({"from": {"email": from_email}, "to": [{"email": to_email}]}),
+        }
+        if owner_id:
+            properties["hubspot_owner_id"] = owner_id
+        return await self.create("emails", properties, associations)
 
 
 def _asked(

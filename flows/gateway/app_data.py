@@ -1,14 +1,16 @@
 """What the ops page shows, read from the ledger in one go."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from flows.explain_report import KEY, Report, report_of
-from flows.ledger import contracts, effects, inbox, mirror, presence, reports, stage_checks
+from flows.ledger import contracts, effects, follow_ups, inbox, mirror, presence, reports, stage_checks
 from flows.ledger.contracts import Contract
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Effect
+from flows.ledger.follow_ups import FollowUpRow
 from flows.ledger.inbox import Event
 from flows.ledger.stage_checks import StageCheck
 from flows.rules.sales_process import SalesProcess, Stage
@@ -44,11 +46,24 @@ class Unproven:
 
 
 @dataclass(frozen=True)
+class Flagged:
+    """A deal that follow-ups came to nothing on: `unmet` in the sentences of the process file."""
+
+    deal_id: str
+    name: str
+    stage: str
+    since: datetime
+    follow_ups: int
+    unmet: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Overview:
     """All that the page needs."""
 
     columns: tuple[Column, ...]
     contracts: tuple[Contract, ...]
+    flagged: tuple[Flagged, ...]
     stuck: tuple[Event, ...]
     waiting: tuple[Event, ...]
     recent: tuple[Event, ...]
@@ -88,6 +103,7 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
                 for stage in process.stages
             ),
             contracts=tuple(await contracts.recent(tx, limit=20)),
+            flagged=_flagged(process, await follow_ups.flagged(tx), rows),
             stuck=(
                 *await inbox.listing(tx, states=("dead",), limit=30),
                 *await inbox.listing(tx, states=("parked",), min_failures=LONG_PARKED, limit=30),
@@ -109,3 +125,25 @@ async def overview(process: SalesProcess, ledger: Ledger, now: datetime) -> Over
             synced_at=datetime.fromisoformat(cursor) if cursor else None,
             unproven=_unproven(await reports.last(tx, KEY)),
         )
+
+
+def _flagged(
+    process: SalesProcess,
+    rows: Sequence[FollowUpRow],
+    deals: Mapping[str, Sequence[tuple[str, str, str, datetime | None]]],
+) -> tuple[Flagged, ...]:
+    """Stages and criteria that the process file has no more are shown by their keys."""
+    labels = {stage.key: stage.label for stage in process.stages}
+    says = {c.key: c.says for stage in process.stages for c in stage.exit_criteria}
+    names = {deal_id: name for lines in deals.values() for deal_id, name, _, _ in lines}
+    return tuple(
+        Flagged(
+            row.deal_id,
+            names.get(row.deal_id, ""),
+            labels.get(row.stage, row.stage),
+            row.begun_at,
+            row.number,
+            tuple(says.get(key, key) for key in row.unmet),
+        )
+        for row in rows
+    )

@@ -84,6 +84,12 @@ async def latest(tx: AsyncConnection, deal_id: str) -> Contract | None:
     return _one((await tx.execute(query)).first())
 
 
+async def of_deal(tx: AsyncConnection, deal_id: str) -> list[Contract]:
+    """All revisions of a deal, oldest first."""
+    query = sa.select(contracts).where(contracts.c.deal_id == deal_id).order_by(contracts.c.revision)
+    return [_contract(row) for row in await tx.execute(query)]
+
+
 async def latest_of(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, Contract]:
     """The newest revision of each of these deals that has one."""
     query = sa.select(contracts).where(contracts.c.deal_id.in_(list(deal_ids)))

@@ -13,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.ledger.database import upsert
 from flows.ledger.tables import associations, cursors, records, stage_history
 
+WATCH_SINCE = "watch_since"
+"""The cursor that says since when stage entries call for action."""
+
 
 @dataclass(frozen=True)
 class StageEntry:

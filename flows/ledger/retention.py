@@ -1,7 +1,7 @@
 """Removes what nobody needs any more: deliveries and handled events hold names and addresses.
 
-Effects, contracts, papers and stage history are evidence: they stay. So does every event that has not ended, or that
-a person has to look at (dead), and the delivery it came with.
+Effects, contracts, papers, follow-ups and stage history are evidence: they stay. So does every event that has not
+ended, or that a person has to look at (dead), and the delivery it came with.
 """
 
 from datetime import datetime

@@ -148,6 +148,28 @@ contracts = sa.Table(
     sa.Index(None, "state"),
 )
 
+# One row a follow-up: the deal's stay in a stage (by the moment of entry), and which one of that stay.
+follow_ups = sa.Table(
+    "follow_ups",
+    metadata,
+    _column("id", _Id, primary_key=True, autoincrement=True),
+    _column("deal_id", sa.String(32)),
+    _column("stage", sa.String(40)),
+    _column("entered_at", UtcTime),
+    _column("number", sa.Integer),
+    _column("begun_at", UtcTime),
+    _column("ended_at", UtcTime, nullable=True),
+    _column("unmet", sa.JSON),  # criterion keys
+    _column("done", sa.JSON),  # what, record, why
+    _column("task_id", sa.String(32), nullable=True),
+    _column("email_id", sa.String(32), nullable=True),  # HubSpot's, of a draft: ours, so it proves nothing
+    _column("flagged", sa.Boolean),
+    _column("cleared_at", UtcTime, nullable=True),
+    _column("cleared_why", sa.Text, nullable=True),
+    sa.UniqueConstraint("deal_id", "stage", "entered_at", "number"),
+    sa.Index(None, "email_id"),
+)
+
 # HubSpot as last seen. Never a rival truth: evidence and history.
 records = sa.Table(
     "records",

@@ -1,12 +1,13 @@
 """What must never happen, judged on the stand-ins' own records after the play (never on what we believe we did)."""
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.hand_over_words import TITLE
 from flows.rehearsal.play import Played
 from flows.rules.exit_criteria import DealFacts, gate, unmet
 
@@ -40,6 +41,7 @@ def check(played: Played) -> tuple[Check, ...]:
             played, "no contract went out before the deal met its criteria", _too_early, len(played.requests)
         ),
         _check(played, "no note stands twice on a deal", _double_notes, len(played.notes)),
+        _check(played, "every won deal is handed over, and once only", _handed_over, len(played.deals)),
         _check(played, "every lead is on a deal, and on one only", _lost_leads, played.leads),
     )
 
@@ -163,6 +165,31 @@ def _double_notes(played: Played) -> Iterable[tuple[str, str]]:
             if key in seen:
                 yield link["id"], f"note {note['id']} says again what another one says"
             seen.add(key)
+
+
+def is_debrief(note: Mapping[str, Any]) -> bool:
+    """Whether a note is the debrief of a deal that was handed over."""
+    return str(note["properties"].get("hs_note_body") or "").startswith(f"<p>{TITLE}</p>")
+
+
+def _handed_over(played: Played) -> Iterable[tuple[str, str]]:
+    """A debrief on each deal that stands in won; none where it never stood there; one follow-on deal at most."""
+    won, wanted = played.stage_ids[played.process.won.key], played.process.stage_for("hand_over") is not None
+    found = Counter(
+        link["id"]
+        for note in played.notes
+        if is_debrief(note)
+        for link in note["associations"].get("deals", [])
+    )
+    for deal in played.deals:
+        ever = any(version["value"] == won for version in deal["history"].get("dealstage", []))
+        least = int(wanted and deal["properties"].get("dealstage") == won)
+        if not least <= found[deal["id"]] <= int(ever):
+            yield deal["id"], f"it was handed over {found[deal['id']]} times"
+    follow_ons = Counter(d["properties"]["dealflow_lead_key"] for d in played.follow_ons)
+    for key, times in follow_ons.items():
+        if times > 1:
+            yield key.partition(":")[2], f"{times} deals follow on it"
 
 
 def _lost_leads(played: Played) -> Iterable[tuple[str, str]]:

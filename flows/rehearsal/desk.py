@@ -4,6 +4,7 @@ One thing at a time, in the inbox's order, by virtual time: what is parked or he
 """
 
 import importlib
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +21,7 @@ from connectors.dropbox_sign.sender import ContractSender
 from connectors.exchange import CallRecord
 from connectors.hubspot.client import HubSpotClient
 from connectors.pace import dropbox_sign_pace
-from flows import services
+from flows import follow_up_sweep, services
 from flows.dispatch import TABLE
 from flows.gateway.app import build_app
 from flows.handling import Ended, fail, finish
@@ -107,6 +108,10 @@ class Desk:
         """The scheduled sync."""
         await sweep(self.s)
 
+    async def follow_up(self) -> None:
+        """The scheduled look for deals that do not get on."""
+        await follow_up_sweep.sweep(self.s)
+
     async def _round(self) -> int:
         """Claim what is due, and hand it over flow by flow, the oldest first; as several lanes of a worker would."""
         s = self.s
@@ -165,6 +170,7 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
         s.new_token = lambda: f"{tokens.getrandbits(128):032x}"
         s.dice = random.Random(f"{seed} dice")
         s.clock = lambda: world.now
+        s.portal_fresh_s = math.inf
         s.owner = "rehearsal"
         await s.ledger.close()
         s.ledger = await open_ledger(settings.database, migrate=False, throw_away=True)

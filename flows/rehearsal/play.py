@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config.files import read_yaml
+from flows.follow_on import follows_on
 from flows.ledger.snapshot import compact_copy, fingerprint
 from flows.rehearsal.buyers import Buyer, Lead, buyers, leads
 from flows.rehearsal.calendar import HOURS, STARTS, ticks
@@ -38,7 +39,7 @@ class PlayError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to rehearse. `ledger`: where to keep it; else it is thrown away."""
+    """What to rehearse. `ledger`: where to keep it; else it is thrown away. `follow_ups`: each working day too."""
 
     process_file: Path
     deals: int = 200
@@ -47,6 +48,7 @@ class Plan:
     rates: Rates = field(default_factory=Rates)
     ledger: Path | None = None
     starts: datetime = STARTS
+    follow_ups: bool = False
 
 
 @dataclass
@@ -62,8 +64,10 @@ class Played:
     tally: Tally
     ends: datetime
     deals: list[dict[str, Any]] = field(default_factory=list)
+    follow_ons: list[dict[str, Any]] = field(default_factory=list)
     line_items: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
@@ -132,6 +136,9 @@ class _Play:
             await self._signers.act()
             await self._let_reps_work()
             await self._settle()
+            if plan.follow_ups and now.hour == HOURS[0]:
+                await self._desk.follow_up()
+                await self._settle()
             if now.hour == HOURS[-1] and now.weekday() == _FRIDAY:
                 await self._desk.sweep()  # webhooks have told of everything: only the safety net is tried
                 await self._settle()
@@ -183,6 +190,8 @@ class _Play:
 
     async def _curtain(self) -> Played:
         world, s = self._world, self._desk.s
+        deals = await world.records("deals")
+        follow_ons = [d for d in deals if follows_on(d["properties"].get("dealflow_lead_key"))]
         return Played(
             plan=self._plan,
             process=s.process,
@@ -192,9 +201,11 @@ class _Play:
             joined=self._joined,
             tally=self._desk.tally,
             ends=world.now,
-            deals=await world.records("deals"),
+            deals=[d for d in deals if d not in follow_ons],
+            follow_ons=follow_ons,
             line_items=await world.records("line_items"),
             notes=await world.records("notes"),
+            tasks=await world.records("tasks"),
             files=await world.records("files"),
             requests=await world.requests(),
         )

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from flows.rehearsal.checks import Check, check
+from flows.rehearsal.checks import Check, check, is_debrief
 from flows.rehearsal.play import Played
 from flows.rules.exit_criteria import DealFacts, gate, judge, unmet
 from flows.rules.sales_process import Stage
@@ -154,12 +154,22 @@ def _worker(played: Played) -> dict[str, Any]:
         "of these later revisions": sum(r > 1 for r in revisions),
         "contracts by end": dict(Counter(r["phase"] for r in played.requests)),
         "signed PDFs filed": names["signed"],
+        "deals handed over": sum(is_debrief(n) for n in played.notes),
+        "follow-on deals": len(played.follow_ons),
         "notes": len(played.notes),
+        "tasks": len(played.tasks),
+        **(_follow_ups(played) if played.plan.follow_ups else {}),
         "events handled": sum(ended.values()),
         "events by end": dict(sorted(ended.items())),
         "given up": [f"{kind}: {reason}" for kind, reason in played.tally.dead[:10]],
         "vendor calls": sum(played.tally.calls.values()),
     }
+
+
+def _follow_ups(played: Played) -> dict[str, int]:
+    done = (n for what, n in played.tally.summaries.items() if what.startswith("follow_up.due: follow-up"))
+    flagged = sum(bool(d["properties"].get("dealflow_flag")) for d in played.deals)
+    return {"follow-ups": sum(done), "deals flagged at the end": flagged}
 
 
 def _holds(played: Played) -> tuple[dict[str, Any], ...]:

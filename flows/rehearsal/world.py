@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from connectors.hubspot.portal import Portal
+from connectors.hubspot.portal import NewStage, Portal
 from flows.launch import Parts
 from flows.provision import plan
 from flows.rehearsal.loopback import loopback_client
@@ -221,10 +221,19 @@ async def _furnish(world: World, process: SalesProcess) -> None:
     await world._done(world.hub.put("/_sandbox/webhooks", json={**hooks, "client_secret": CLIENT_SECRET}))
 
 
+def _provision_follow_on(portal: Portal, process: SalesProcess) -> None:
+    """The pipeline of follow-on deals is the company's own: provision leaves it alone."""
+    wanted = process.hand_over.follow_on
+    known = {name for p in portal.list_pipelines() for name in (p.id, p.label)} if wanted else set()
+    if wanted and wanted.pipeline and wanted.stage and wanted.pipeline not in known:
+        portal.create_pipeline(wanted.pipeline, [NewStage(wanted.stage, "0.1", 0)])
+
+
 def _provision(portal: Portal, process: SalesProcess) -> dict[str, str]:
     """As the command does; and the deal properties of the process file that only this company has. Their types."""
     for change in plan(portal, process):
         change.apply()
+    _provision_follow_on(portal, process)
     known = {p.name: p.type for p in portal.list_properties("deals")}
     days: set[str | None] = set()
     numbers: set[str] = set()

@@ -17,11 +17,11 @@ class FollowUp(BaseModel):
     task: Annotated[str, Field(min_length=3, max_length=200)] | None = None
     """Title of a task for the deal's owner."""
     email: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
-    """Name of the e-mail template that the owner is offered."""
+    """Name of an e-mail template (templates/email/NAME.yaml): a draft for the owner, or sent, as the settings say."""
     remind_signers: bool = False
     """Dropbox Sign reminds those who have not signed yet."""
     flag_after: Annotated[int, Field(ge=1, le=20)] | None = None
-    """After so many follow-ups without one more criterion met, the deal is listed for disqualification."""
+    """After so many follow-ups without one more criterion met it is listed for disqualification, and left alone."""
 
     @model_validator(mode="after")
     def _does_something(self) -> "FollowUp":

@@ -1,7 +1,9 @@
-"""Lint of what the worker does by itself: proposals, contracts, and what each end of a signature request means."""
+"""Lint of what the worker does by itself: proposals, contracts and how they end, hand-over of what was won."""
 
 from collections.abc import Iterator
 
+from flows.rules.hand_over_plan import HandOver
+from flows.rules.process_error import Place
 from flows.rules.process_evidence import implies, made_by
 from flows.rules.process_finding import Finding, spots
 from flows.rules.process_text import ENDS
@@ -23,6 +25,7 @@ def check_contract(process: SalesProcess) -> Iterator[Finding]:
     """Findings on automation and on everything around the contract."""
     yield from _produced(process)
     yield from _closed(process)
+    yield from _hand_over(process)
     send = process.stage_for("send_contract")
     if send is None:
         reason = "no stage sends a contract: none of these outcomes ever happens"
@@ -63,14 +66,33 @@ def _closed(process: SalesProcess) -> Iterator[Finding]:
     for i, stage in enumerate(process.stages):
         if stage.closed is None:
             continue
-        if stage.on_enter:
+        sends = [action for action in stage.on_enter if action != "hand_over"]
+        if sends:
             reason = f"{stage.label} is closed: a {stage.closed} deal is sent nothing more"
-            example = f"move {stage.on_enter[0]} to an open stage"
+            example = f"move {sends[0]} to an open stage"
             yield Finding("closed-action", "error", ("stages", i, "on_enter"), reason, example)
         if stage.exit_criteria:
             reason = f"{stage.label} is closed: no deal leaves it, so its criteria are never asked for"
             example = "move them to the stage before"
             yield Finding("never-decides", "warning", ("stages", i, "exit_criteria"), reason, example)
+
+
+def _hand_over(process: SalesProcess) -> Iterator[Finding]:
+    """Only a won deal is handed over, and what the file says about it must come about."""
+    stage, plan = process.stage_for("hand_over"), process.hand_over
+    if stage is not None and stage.closed != "won":
+        reason = f"{stage.label} is not the stage of won deals: only what was won is handed over"
+        place: Place = ("stages", process.keys.index(stage.key), "on_enter")
+        example = f"on_enter: [hand_over] in {process.won.label}"
+        yield Finding("hand-over-not-won", "error", place, reason, example)
+    elif stage is None and plan != HandOver():
+        reason = "no stage hands deals over: none of this ever happens"
+        example = f"on_enter: [hand_over] in {process.won.label}"
+        yield Finding("hand-over-never", "warning", ("hand_over",), reason, example)
+    if plan.follow_on is not None and plan.follow_on.pipeline == process.pipeline:
+        reason = "the follow-on deal is opened in this very pipeline: it starts in its first stage, as any new deal"
+        example = "leave pipeline and stage out, or name another pipeline"
+        yield Finding("follow-on-here", "error", ("hand_over", "follow_on", "pipeline"), reason, example)
 
 
 def _before_the_contract(process: SalesProcess, send: Stage) -> Iterator[Finding]:

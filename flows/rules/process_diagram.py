@@ -14,7 +14,11 @@ LINE, HEAD = 16, 42
 MOST_IN_A_ROW = 4
 _HEAD = {None: "#1d4e89", "won": "#1b7a43", "lost": "#616e7c"}
 _DOT = {"rep": "#1d4e89", "buyer": "#c2571a", "worker": "#6b3fa0", "manager": "#8a6d00"}
-_DOES = {"generate_proposal": "files a proposal", "send_contract": "sends the contract"}
+_DOES = {
+    "generate_proposal": "files a proposal",
+    "send_contract": "sends the contract",
+    "hand_over": "hands the buyer over",
+}
 
 
 def diagram(process: SalesProcess) -> str:

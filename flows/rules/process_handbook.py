@@ -11,13 +11,17 @@ from flows.rules.process_text import (
     SUPPLIERS,
     evidence_text,
     follow_up_text,
+    hand_over_text,
     outcome_text,
 )
 from flows.rules.sales_process import SalesProcess, Stage
 
 
 def handbook(process: SalesProcess, labels: Mapping[str, str] = HUBSPOT_LABELS) -> str:
-    """Markdown: an overview, a chapter a stage, what the end of a contract means. `labels` of deal properties."""
+    """Markdown: an overview, a chapter a stage, what the end of a contract means, what a won deal brings along.
+
+    `labels` of deal properties.
+    """
     return "\n".join(_lines(process, labels)).rstrip() + "\n"
 
 
@@ -50,6 +54,9 @@ def _lines(process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
         yield ""
         for name, rule in process.signature_outcomes:
             yield f"- **{ENDINGS.get(name, name)}**: {_md(outcome_text(rule, process))}"
+    if lines := hand_over_text(process):
+        yield from ["", "## When a deal is won", ""]
+        yield from (f"- {_md(line)}" for line in lines)
 
 
 def _stage(stage: Stage, process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Lint of a sales process by the four standards: required, factual, inspectable, buyer-centric; and that it works."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from flows.rules.process_contract import check_contract
@@ -28,16 +28,37 @@ class History:
     met_lost: Mapping[str, int] = field(default_factory=dict)
 
 
-def lint(process: SalesProcess, history: History | None = None) -> tuple[Finding, ...]:
-    """All findings, by place in the file. With `history` also what closed deals say about each criterion."""
+def lint(
+    process: SalesProcess, history: History | None = None, emails: Collection[str] | None = None
+) -> tuple[Finding, ...]:
+    """All findings, by place in the file. With `history` also what closed deals say about each criterion; with the
+    names of the e-mail templates that there are, also which are missing.
+    """
     found = [
         *check_paths(process),
         *check_contract(process),
         *check_evidence(process),
         *check_wording(process),
         *(_history(process, history) if history else ()),
+        *(_emails(process, emails) if emails is not None else ()),
     ]
     return tuple(sorted(found, key=lambda f: _in_file_order(f.place)))
+
+
+def _emails(process: SalesProcess, emails: Collection[str]) -> list[Finding]:
+    """Follow-ups that name an e-mail template which nobody wrote."""
+    known = ", ".join(sorted(emails)) or "none"
+    return [
+        Finding(
+            "email-missing",
+            "error",
+            ("stages", i, "follow_up", "email"),
+            f"there is no e-mail template {stage.follow_up.email!r}",
+            f"write templates/email/{stage.follow_up.email}.yaml, or name one of these: {known}",
+        )
+        for i, stage in enumerate(process.stages)
+        if stage.follow_up is not None and stage.follow_up.email not in {None, *emails}
+    ]
 
 
 def _in_file_order(place: Place) -> list[tuple[bool, str]]:

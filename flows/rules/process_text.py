@@ -22,6 +22,7 @@ from flows.rules.sales_process import OutcomeRule, SalesProcess, Stage
 ACTIONS = {
     "generate_proposal": "files a proposal made from the line items",
     "send_contract": "sends the contract for signature, once",
+    "hand_over": "hands it over to account management, once: a debrief on the deal, and tasks",
 }
 MODES = {
     "observe": "it is counted",
@@ -174,11 +175,28 @@ def follow_up_text(stage: Stage) -> tuple[str, ...]:
         f"the owner gets a task: {plan.task}" if plan.task else "",
         f"the owner is offered the e-mail template {plan.email}" if plan.email else "",
         "those who have not signed are reminded" if plan.remind_signers else "",
-        f"after {plan.flag_after} times without progress it is listed for disqualification"
+        f"after {plan.flag_after} times without progress it is listed for disqualification and left alone"
         if plan.flag_after
         else "",
     )
     return (f"after {days(plan.after_days)}, then every {every}{unless}", *(what for what in does if what))
+
+
+def hand_over_text(process: SalesProcess) -> tuple[str, ...]:
+    """What a won deal brings along, beside the debrief; empty where nothing hands it over."""
+    plan = process.hand_over
+    if process.stage_for("hand_over") is None:
+        return ()
+    manager = "the deal's owner" if plan.account_manager == "same_owner" else plan.account_manager
+    whose = {"seller": "the seller", "account_manager": "the account manager"}
+    lines = [
+        f"from then on {manager} looks after the buyer",
+        *(f"{whose[t.who]} has a task, due after {days(t.due_days)}: {t.task}" for t in plan.tasks),
+    ]
+    if (then := plan.follow_on) is not None:
+        where = f"{then.stage} ({then.pipeline})" if then.stage else process.first.label
+        lines.append(f"a follow-on deal is opened in {where}, to close after {days(then.close_days)}")
+    return tuple(lines)
 
 
 def days(count: int) -> str:

@@ -14,13 +14,14 @@ from flows.rules.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.evidence import SignatureEvidence as SignatureEvidence
 from flows.rules.evidence import leaves
 from flows.rules.follow_up_plan import FollowUp
+from flows.rules.hand_over_plan import HandOver
 from flows.rules.process_error import ProcessError as ProcessError
 from flows.rules.process_error import WrongAt, problem_of, repeated
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sentence = Annotated[str, Field(min_length=3, max_length=300)]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
-OnEnter = Literal["generate_proposal", "send_contract"]
+OnEnter = Literal["generate_proposal", "send_contract", "hand_over"]
 Mode = Literal["observe", "warn", "revert"]
 
 
@@ -192,6 +193,7 @@ class SalesProcess(_Part):
     roles: Roles = Roles()
     stages: Annotated[tuple[Stage, ...], Field(min_length=2)]
     signature_outcomes: SignatureOutcomes
+    hand_over: HandOver = HandOver()
 
     @field_validator("stages")
     @classmethod

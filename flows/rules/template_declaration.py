@@ -106,7 +106,7 @@ def _as_text(value: object) -> object:
 class TemplateDeclaration(_Model):
     """The parsed `template.yaml`."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     version: Annotated[str, BeforeValidator(_as_text)] = Field(min_length=1)
     title: str = Field(min_length=1)
     locale: str = Field(pattern=r"^[a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2})?$")

@@ -53,6 +53,22 @@ async def test_killed_as_hubspot_took_an_update(theatre: Theatre, tmp_path: Path
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 
 
+async def test_killed_as_a_won_deal_is_handed_over(theatre: Theatre, tmp_path: Path) -> None:
+    """HubSpot has the next deal, a task, the debrief, the ledger does not know: each is found, none is made twice."""
+    ledgers = SqliteLedgers(tmp_path)
+    points = (await learn(theatre, ledgers, Case("sign"))).points
+    begun = points.index("after call hubspot create_deals")
+    made = [
+        at
+        for at, name in enumerate(points, 1)
+        if at > begun and name.startswith("after call hubspot create_")
+    ]
+    assert len(made) == 5
+    for at in made:
+        played = await play(theatre, ledgers, Case("sign", die_at=at))
+        assert played.deaths == 1 and played.ok, (played.at, played.verdict)
+
+
 @pytest.mark.parametrize("ending", ["decline", "expire", "cancel"])
 async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> None:
     """Declined, expired, cancelled: killed while the ending is written to the deal."""

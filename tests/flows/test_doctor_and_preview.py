@@ -1,16 +1,21 @@
 """`dealflow doctor` and the preview of documents against the stand-ins."""
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 from pypdf import PdfReader
 
 from config.settings import Settings, SettingsError
 from flows.doctor import examine
 from flows.preview import proposal_of_deal, sample_proposal
 from flows.services import SetupError
+from tests.mail_server import MailServer, make_server, server, trust
+
+__all__ = ["make_server", "server", "trust"]
 
 
 async def _findings(settings: Settings, **changes: Any) -> dict[str, Any]:
@@ -30,6 +35,7 @@ async def test_a_healthy_set_up_says_what_it_found(world: Any, settings: Setting
         "settings",
         "process",
         "templates",
+        "e-mails",
         "ledger",
         "hubspot",
         "hubspot set-up",
@@ -41,6 +47,61 @@ async def test_a_healthy_set_up_says_what_it_found(world: Any, settings: Setting
     assert not found["prefect"].ok  # nobody listens there
     assert "48213377" in found["hubspot"].text and "3 owners" in found["hubspot"].text
     assert "test mode" in found["dropbox sign"].text and "callback URL is set" in found["dropbox sign"].text
+
+
+async def test_an_email_template_that_is_missing_is_told(
+    world: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """The process names one that nobody wrote: the line names it, and where it belongs."""
+    file = tmp_path / "process.yaml"
+    file.write_text(settings.process_path.read_text().replace("email: first_answer", "email: first_word"))
+
+    found = (await _findings(settings, process_file=file))["e-mails"]
+
+    assert not found.ok and "no template first_word" in found.text and "templates/email" in found.text
+
+
+async def test_the_mail_server_is_tried(world: Any, settings: Settings, server: MailServer) -> None:
+    """With smtp it is reached, and nothing is sent; where it is not, the line says so without a password."""
+    smtp = {
+        "follow_up_email": "smtp",
+        "smtp_host": server.host,
+        "smtp_port": server.port,
+        "smtp_tls": "off",
+        "smtp_from": "sales@seller.example",
+    }
+    found = await _findings(settings, **smtp)
+    assert found["mail"].ok and found["e-mails"].text.startswith("really sent") and server.taken == []
+    away = {**smtp, "smtp_port": 9, "smtp_user": "u", "smtp_password": SecretStr("a secret")}
+    found = await _findings(settings, **away)
+    assert not found["mail"].ok and "a secret" not in found["mail"].text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, "DEALFLOW_SMTP_HOST"),
+        ({"smtp_host": "mail.example.com"}, "DEALFLOW_SMTP_FROM"),
+        (
+            {"smtp_host": "mail.example.com", "smtp_from": "a@b.example", "smtp_user": "u"},
+            "DEALFLOW_SMTP_PASSWORD",
+        ),
+        (
+            {
+                "smtp_host": "mail.example.com",
+                "smtp_from": "a@b.example",
+                "smtp_user": "u",
+                "smtp_password": SecretStr("p"),
+                "smtp_tls": "off",
+            },
+            "DEALFLOW_SMTP_TLS",
+        ),
+    ],
+)
+async def test_half_a_mail_server_is_refused(settings: Settings, change: dict[str, Any], says: str) -> None:
+    """What is missing is named at the start, and a password never goes over the wire in the clear."""
+    with pytest.raises(SettingsError, match=says):
+        await _findings(settings, follow_up_email="smtp", **change)
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/elsewhere"])

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import SettingsError
-from flows.ledger import contracts, inbox, mirror, papers, presence
+from flows.ledger import contracts, follow_ups, inbox, mirror, papers, presence
 from flows.ledger.database import open_ledger
 from flows.ledger.inbox import NewEvent
 from flows.ledger.mirror import MirrorRow
@@ -296,6 +296,38 @@ async def test_what_needs_a_person_stands_first(gate: Any) -> None:
     assert "dealflow inbox replay 2" in alarm and "dealflow inbox retry 2" in alarm
     assert f"inbox show {unreadable_id}" in alarm and f"inbox retry {unreadable_id}" not in alarm
     assert "try again later" in rest and "labelled as signer" in rest and "try again later" not in alarm
+
+
+async def test_deals_to_disqualify_are_listed(gate: Any) -> None:
+    """Each flagged deal with its stage, how often it was followed up, and what is unmet in the process file's words."""
+    assert "disqualify" not in (await gate.get("/", auth=OPS)).text
+    await _furnish(gate)
+    now = utc_now()
+    ledger = await _own(gate)
+    async with ledger.write() as tx:
+        for deal_id, stage, unmet in (("4122", "qualification", ["need_stated"]), ("9", "gone", ["no_more"])):
+            await follow_ups.begin(
+                tx,
+                deal_id=deal_id,
+                stage=stage,
+                entered_at=now,
+                number=3,
+                unmet=unmet,
+                flagged=True,
+                now=now - timedelta(days=4),
+            )
+    await ledger.close()
+
+    page = (await gate.get("/", auth=OPS)).text
+
+    listed = page.split("Deals to disqualify?")[1].split("</section>")[0]
+    assert (
+        "Qualification" in listed and "The buyer has told us what they need" in listed and "4 d ago" in listed
+    )
+    assert (
+        "/contacts/777/record/0-3/4122" in listed and "&lt;script&gt;" in listed and "<script" not in listed
+    )
+    assert "gone" in listed and "no_more" in listed and 'href="deals/9"' in listed
 
 
 async def test_no_alarm_without_a_cause(gate: Any) -> None:

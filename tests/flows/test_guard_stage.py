@@ -77,6 +77,20 @@ class Guarded:
         await self.sync()
         return await self.guard()
 
+    async def override(self, deal_id: str, *, days: int) -> stage_checks.Override:
+        """A named person lets the deal stand in Presentation."""
+        now = self.s.clock()
+        async with self.s.ledger.write() as tx:
+            return await stage_checks.grant(
+                tx,
+                deal_id=deal_id,
+                stage="presentation",
+                person="Carla Conrad",
+                reason="Agreed on the phone",
+                now=now,
+                expires_at=now + timedelta(days=days),
+            )
+
     async def checks(self, deal_id: str) -> list[stage_checks.StageCheck]:
         """What was decided, oldest first."""
         async with self.s.ledger.read() as tx:
@@ -92,6 +106,17 @@ class Guarded:
         linked = self.world.record("deals", deal_id)["associations"].get("tasks", [])
         ids = {link["id"] for link in linked}
         return [t["properties"] for t in self.world.records("tasks") if t["id"] in ids]
+
+
+@pytest.fixture
+def where(settings: Any, stand_ins: Any) -> dict[str, str]:
+    """The environment in which the command line finds this test's ledger and stand-ins."""
+    return {
+        "DEALFLOW_HOME": str(settings.home),
+        "DEALFLOW_HUBSPOT_BASE_URL": stand_ins.hubspot_url,
+        "DEALFLOW_HUBSPOT_TOKEN": "test-token",
+        "DEALFLOW_DROPBOX_SIGN_API_KEY": "sandbox-api-key",
+    }
 
 
 @pytest.fixture
@@ -187,37 +212,66 @@ async def test_step_by_step_nobody_is_told(guarded: Guarded) -> None:
     assert guarded.tasks(deal_id) == [] and guarded.notes(deal_id) == []
 
 
-async def test_an_override_lets_the_deal_stand_and_is_counted(
-    guarded: Guarded, run_dealflow: Callable[..., Any], stand_ins: Any
-) -> None:
-    """A named person's override by the command line: not moved back, nobody told, counted; revoked it ends."""
+async def test_an_override_lets_the_deal_stand_and_is_counted(guarded: Guarded) -> None:
+    """Not moved back, nobody told, counted, and never named where everybody looks; taken back it ends."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
-    where = {
-        "DEALFLOW_HOME": str(guarded.s.settings.home),
-        "DEALFLOW_HUBSPOT_BASE_URL": stand_ins.hubspot_url,
-        "DEALFLOW_HUBSPOT_TOKEN": "test-token",
-        "DEALFLOW_DROPBOX_SIGN_API_KEY": "sandbox-api-key",
-    }
+    override = await guarded.override(deal_id, days=14)
+
+    (end,) = await guarded.moved(deal_id, "presentation")
+
+    assert f"by override {override.id}" in end.summary and "Carla" not in json.dumps(end.as_json())
+    assert await guarded.sales.stage_of(deal_id) == "presentation" and guarded.tasks(deal_id) == []
+    async with guarded.s.ledger.write() as tx:
+        ((listed, used),) = await stage_checks.overrides_of(tx)
+        assert (listed, used) == (override, 1)
+        assert await stage_checks.revoke(tx, override.id, person="Dora Dahl", now=guarded.s.clock())
+    await guarded.moved(deal_id, "qualification")
+    (end,) = await guarded.moved(deal_id, "presentation")
+    assert "moved back" in end.summary and await guarded.sales.stage_of(deal_id) == "qualification"
+
+
+async def test_overrides_by_the_command_line(
+    guarded: Guarded, run_dealflow: Callable[..., Any], where: dict[str, str]
+) -> None:
+    """Granted by name and reason, it says what is missing and until when; listed; taken back once."""
+    deal_id = await guarded.deal("qualification", items=(), proposal=False)
     who = ("--by", "Carla Conrad", "--why", "Framework agreement of last year covers the positions")
     granted = run_dealflow("guard", "override", deal_id, "--stage", "presentation", *who, **where)
     assert granted.returncode == 0, granted.stderr
     assert "without positions_agreed until" in granted.stdout
-
-    (end,) = await guarded.moved(deal_id, "presentation")
-
-    assert "by override 1" in end.summary and "Carla" not in json.dumps(end.as_json())
-    assert await guarded.sales.stage_of(deal_id) == "presentation" and guarded.tasks(deal_id) == []
     (row,) = json.loads(run_dealflow("guard", "overrides", "--json", **where).stdout)
-    assert (row["by"], row["used"], row["in force"]) == ("Carla Conrad", 1, True)
+    assert (row["by"], row["used"], row["in force"], row["stage"]) == (
+        "Carla Conrad",
+        0,
+        True,
+        "presentation",
+    )
+
     assert run_dealflow("guard", "revoke", "1", "--by", "Dora Dahl", **where).returncode == 0
-    await guarded.moved(deal_id, "qualification")
-    (end,) = await guarded.moved(deal_id, "presentation")
-    assert "moved back" in end.summary and await guarded.sales.stage_of(deal_id) == "qualification"
+
+    (row,) = json.loads(run_dealflow("guard", "overrides", "--deal", deal_id, "--json", **where).stdout)
+    assert not row["in force"] and row["revoked"].endswith("by Dora Dahl")
     again = run_dealflow("guard", "revoke", "1", "--by", "Dora Dahl", **where)
     assert again.returncode == 1 and "guard overrides" in again.stderr
-    listed = json.loads(run_dealflow("guard", "list", "--deal", deal_id, "--json", **where).stdout)
-    assert {row["found"] for row in listed} == {"overridden", "unproven"}
+
+
+async def test_judgements_by_the_command_line(
+    guarded: Guarded, run_dealflow: Callable[..., Any], where: dict[str, str]
+) -> None:
+    """What was missing, who moved it and what was done; entries that passed only when asked for."""
+    deal_id = await guarded.deal("qualification", items=(), proposal=False)
+    await guarded.moved(deal_id, "presentation")
+    (row,) = json.loads(run_dealflow("guard", "list", "--deal", deal_id, "--json", **where).stdout)
+    assert (row["found"], row["from"], row["missing"], row["skipped"]) == (
+        "unproven",
+        "qualification",
+        ["positions_agreed"],
+        ["development"],
+    )
+    assert row["done"].startswith("task ") and "CRM_UI" in row["moved by"]
+    (row,) = json.loads(run_dealflow("guard", "list", "--found", "passed", "--json", **where).stdout)
+    assert (row["stage"], row["done"]) == ("qualification", "counted")
 
 
 @pytest.mark.parametrize(
@@ -241,18 +295,12 @@ async def test_an_override_lets_the_deal_stand_and_is_counted(
 async def test_an_override_needs_a_person_a_reason_and_a_deal(
     guarded: Guarded,
     run_dealflow: Callable[..., Any],
-    stand_ins: Any,
+    where: dict[str, str],
     arguments: tuple[str, ...],
     code: int,
     says: str,
 ) -> None:
     """Without them nothing is granted, and the text says what is wanting."""
-    where = {
-        "DEALFLOW_HOME": str(guarded.s.settings.home),
-        "DEALFLOW_HUBSPOT_BASE_URL": stand_ins.hubspot_url,
-        "DEALFLOW_HUBSPOT_TOKEN": "test-token",
-        "DEALFLOW_DROPBOX_SIGN_API_KEY": "sandbox-api-key",
-    }
     refused = run_dealflow("guard", "override", *arguments, **where)
     assert refused.returncode == code and says in refused.stderr, refused.stderr
     async with guarded.s.ledger.read() as tx:
@@ -263,17 +311,7 @@ async def test_an_expired_override_is_none(guarded: Guarded) -> None:
     """After its last day the deal is judged as any other."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
-    now = guarded.s.clock()
-    async with guarded.s.ledger.write() as tx:
-        await stage_checks.grant(
-            tx,
-            deal_id=deal_id,
-            stage="presentation",
-            person="Carla Conrad",
-            reason="Agreed on the phone",
-            now=now,
-            expires_at=now + timedelta(days=1),
-        )
+    await guarded.override(deal_id, days=1)
     guarded.world.advance(2 * 86_400)
 
     (end,) = await guarded.moved(deal_id, "presentation")

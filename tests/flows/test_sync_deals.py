@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flows import generate_proposal, send_contract, sync_deals
+from flows import generate_proposal, guard_stage, send_contract, sync_deals
 from flows.ledger import contracts, inbox, mirror
 from flows.rules.outcome import Outcome
 
@@ -167,7 +167,7 @@ async def test_leaving_and_coming_back_is_a_new_entry(mirrored: Mirror, sales: A
 
 
 async def test_only_the_stage_it_stands_in_counts(mirrored: Mirror, sales: Any) -> None:
-    """Rushed through Presentation into Closing before we looked: the contract is due, no proposal."""
+    """Rushed through Presentation into Closing before we looked: its gate is judged, then the contract; no proposal."""
     deal_id = await sales.deal("development", proposal=False)
     await mirrored.sweep()
     await sales.move(deal_id, "presentation")
@@ -175,7 +175,7 @@ async def test_only_the_stage_it_stands_in_counts(mirrored: Mirror, sales: Any) 
 
     await mirrored.sweep()
 
-    assert await mirrored.due() == [("contract.due", deal_id)]
+    assert await mirrored.due() == [("stage.check", deal_id), ("contract.due", deal_id)]
 
 
 async def test_deals_from_before_the_installation_get_nothing(world: Any, desk: Any, sales: Any) -> None:
@@ -266,6 +266,8 @@ async def test_a_new_label_wakes_what_was_held(mirrored: Mirror, sales: Any, wor
     """Held for want of a signer; the rep labels one; the association webhook makes the event due at once."""
     deal_id = await sales.deal("closing", labels=())
     await mirrored.hint(deal_id)
+    (check,) = await mirrored.desk.open_events("stage.check")
+    assert (await mirrored.desk.run(guard_stage, check.id)).state == "done"
     (held,) = await mirrored.desk.open_events("contract.due")
     assert (await mirrored.desk.run(send_contract, held.id)).state == "held"
     assert (await mirrored.desk.event(held.id)).due_at > world.now()

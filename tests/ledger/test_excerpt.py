@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows.ledger import contracts, inbox, mirror, papers, tables
+from flows.ledger import contracts, follow_ups, inbox, mirror, papers, tables
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Writer, perform
 from flows.ledger.excerpt import excerpt
@@ -45,6 +45,16 @@ async def _furnish(ledger: Ledger, desk: Any, vendor: Any, deal_id: str) -> Even
         )
         await contracts.begin(
             tx, deal_id=deal_id, token=f"t{deal_id}", paper_id=paper.id, signers=[], test_mode=True, now=now
+        )
+        await follow_ups.begin(
+            tx,
+            deal_id=deal_id,
+            stage="closing",
+            entered_at=now,
+            number=1,
+            unmet=["signed"],
+            flagged=False,
+            now=now,
         )
         await mirror.keep(
             tx,
@@ -89,6 +99,7 @@ async def test_one_deals_rows_and_no_others(ledger: Ledger, desk: Any, vendor: A
         "effects": [r for r in whole["effects"] if r[3] == "1"],
         "papers": [r for r in whole["papers"] if r[1] == "1"],
         "contracts": [r for r in whole["contracts"] if r[1] == "1"],
+        "follow_ups": [r for r in whole["follow_ups"] if r[1] == "1"],
         "records": [r for r in whole["records"] if r[1] in ("1", "c1")],
         "associations": [r for r in whole["associations"] if r[1] == "1"],
         "stage_history": [r for r in whole["stage_history"] if r[0] == "1"],

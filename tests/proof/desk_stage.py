@@ -20,6 +20,7 @@ from connectors.errors import ConnectorError
 from connectors.exchange import Timeouts, make_http
 from connectors.hubspot.client import HubSpotClient
 from flows import retries
+from flows.follow_on import follow_on_key
 from flows.ledger import effects, inbox
 from flows.reconciliation import reconcile_all
 from flows.rehearsal.calendar import STARTS
@@ -263,6 +264,7 @@ async def judged(stage: DeskStage, story: Story) -> Verdict:
 
 async def tidy(house: House, stories: Sequence[Story]) -> None:
     """Take these stories' deals off the board, so that the next story's syncs read only its own."""
-    for story in stories:
-        if story.deal_id:
-            await house.world.rep("deals", id=story.deal_id, archive=True)
+    deals, name = [story.deal_id for story in stories if story.deal_id], "dealflow_lead_key"
+    after = await house.world.board([follow_on_key(d) for d in deals], [name], id_property=name)
+    for deal_id in (*deals, *(str(d["id"]) for d in after.values())):
+        await house.world.rep("deals", id=deal_id, archive=True)

@@ -1,12 +1,17 @@
-"""The process of the proof: the shipped one, in which a deal that closes without proof is moved back."""
+"""The process of the proof: the shipped one, in which a deal that closes without proof is moved back, and a won one
+brings along a follow-on deal.
+"""
 
+from flows.rules.hand_over_plan import FollowOn
 from flows.rules.sales_process import SalesProcess
 
 
 def strict(process: SalesProcess) -> SalesProcess:
-    """The same process whose closing stage reverts."""
+    """The same process whose closing stage reverts, and whose won deals are followed by one in another pipeline."""
     stages = tuple(
         stage.model_copy(update={"mode": "revert"}) if "send_contract" in stage.on_enter else stage
         for stage in process.stages
     )
-    return process.model_copy(update={"stages": stages})
+    then = FollowOn(pipeline="Account growth", stage="To be explored")
+    hand_over = process.hand_over.model_copy(update={"follow_on": then})
+    return process.model_copy(update={"stages": stages, "hand_over": hand_over})

@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from flows.follow_on import follow_on_key, follows_on
 from flows.ledger import tables
 from flows.ledger.database import Ledger
+from flows.rehearsal.checks import is_debrief
 from flows.rehearsal.world import World
 from tests.proof.story import Story
 
@@ -62,6 +64,7 @@ async def judge(
         await _contract(story, deal, world, stage_ids, process, found)
         await _papers_and_notes(story, deal, world, found)
         await _moved_back(story, deal, world, stage_ids, found)
+        await _handed_over(story, world, process, found)
     await _ledger_at_rest(story, ledger, taken, found)
     return found
 
@@ -79,7 +82,8 @@ async def _deals(story: Story, world: World, found: Verdict) -> dict[str, Any] |
     ]
     found.once("contact", len(contacts))
     found.once("company", len(names))
-    found.once("deal of this buyer", len(named))
+    own = [d for d in named if not follows_on(d["properties"].get("dealflow_lead_key"))]
+    found.once("deal of this buyer", len(own))
     return deals[0] if deals else None
 
 
@@ -125,8 +129,9 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
     ]
     markers = Counter(body.rpartition("dealflow ")[2] for body in notes)
     found.duplicates += [f"note written {n} times" for n in markers.values() if n > 1]
-    # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and Closing.
-    wanted = 5 if story.ending in _WELL else 4
+    # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and Closing; then
+    # the debrief of a won deal.
+    wanted = (5 if story.ending in _WELL else 4) + (story.ending == "sign")
     if len(markers) < wanted:
         found.lost.append(f"{len(markers)} notes on the deal instead of {wanted}")
     if len(markers) > wanted:
@@ -140,13 +145,46 @@ async def _moved_back(
     moves = [value for value, _ in itertools.groupby(h["value"] for h in deal["history"]["dealstage"])]
     back = stage_ids["closing"], stage_ids["presentation"]
     found.once("move back", list(itertools.pairwise(moves)).count(back))
-    tasks = [
-        t
+    tasks = await _tasks(story, world)
+    found.once("task about the move back", sum(subject.startswith("Moved back") for subject in tasks))
+
+
+async def _handed_over(story: Story, world: World, process: Any, found: Verdict) -> None:
+    """A won deal: one debrief, each task once, one deal that follows on it. Any other: none of it."""
+    subjects, won = await _tasks(story, world), story.ending == "sign"
+    wanted = [task.task for task in process.hand_over.tasks] if won else []
+    for task in wanted:
+        found.once(f"task {task!r}", subjects.count(task))
+    if len(subjects) > len(wanted) + 1:
+        found.duplicates.append(f"{len(subjects)} tasks on the deal instead of {len(wanted) + 1}")
+    notes = [
+        n
+        for n in await world.records("notes")
+        if is_debrief(n) and story.deal_id in {a["id"] for a in n["associations"].get("deals", [])}
+    ]
+    followers = [
+        d
+        for d in await world.records("deals")
+        if d["properties"].get("dealflow_lead_key") == follow_on_key(story.deal_id)
+    ]
+    if won:
+        found.once("debrief", len(notes))
+        found.once("follow-on deal", len(followers))
+        linked = {kind for d in followers for kind, links in d["associations"].items() if links}
+        found.lost += [f"the follow-on deal has no {kind}" for kind in {"contacts", "companies"} - linked]
+    elif notes or followers:
+        found.duplicates.append("handed over although it is not won")
+
+
+async def _tasks(story: Story, world: World) -> list[str]:
+    """The subjects of the tasks on the story's deal."""
+    return [
+        t["properties"]["hs_task_subject"]
         for t in await world.records("tasks")
         if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
-        and t["properties"]["hs_task_subject"].startswith("Moved back")
+        and "dealflow is stuck"
+        not in t["properties"]["hs_task_subject"]  # events that were meant to be given up
     ]
-    found.once("task about the move back", len(tasks))
 
 
 async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:

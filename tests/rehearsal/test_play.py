@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,14 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
 
     def run(name: str, seed: int) -> tuple[bytes, str]:
         file = tmp_path / name
-        command = [sys.executable, "-m", "flows", "rehearse", "--json"]
+        command = [sys.executable, "-m", "flows", "rehearse", "--json", "--follow-ups"]
         command += ["--deals", "10", "--days", "40", "--seed", str(seed), "--ledger", str(file)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert found["fingerprint"] == fingerprint(file)
         assert found["worker"]["signed PDFs filed"] > 0 or seed != 7  # else the test would prove little
+        assert found["worker"]["follow-ups"] > 0
         return file.read_bytes(), found["fingerprint"]
 
     first, again, other = run("a.db", 7), run("b.db", 7), run("c.db", 8)
@@ -122,6 +124,19 @@ def test_an_own_process_can_be_rehearsed(tmp_path: Path) -> None:
     assert found.ok, [c.broken for c in found.checks if c.broken]
     assert [row.stage for row in found.funnel] == ["talk", "sign", "client", "gone"]
     assert found.worker["contracts sent"] > 0 and found.worker["proposals filed"] == 0
+
+
+def test_deals_that_do_not_get_on_are_followed_up() -> None:
+    """Buyers go silent: their deals get follow-ups and are flagged, no promise is broken, nobody acts otherwise."""
+    silent = Rates.model_validate({"lead_without_need": 1, "goes_silent": 0.3, "gives_up": 0})
+    plan = Plan(PROCESS, deals=8, days=60, seed=5, rates=silent)
+    without = report(asyncio.run(play(plan)))
+    found = report(asyncio.run(play(replace(plan, follow_ups=True))))
+    assert found.ok, [c.broken for c in found.checks if c.broken]
+    assert found.worker["follow-ups"] > 5 and found.worker["deals flagged at the end"] > 0
+    assert found.worker["given up"] == []
+    assert found.funnel == without.funnel and found.outcome == without.outcome
+    assert "follow-ups" not in without.worker
 
 
 def test_the_five_step_example_can_be_won() -> None:

@@ -26,6 +26,7 @@ GOOD = [
 ]
 BAD = sorted(DATA.glob("bad/*.yaml"))
 COMPACT = DATA / "good/compact.yaml"
+EMAILS = {path.stem for path in (ROOT / "config/templates/email").glob("*.yaml")}
 
 
 def planted(file: Path) -> tuple[str, int]:
@@ -40,13 +41,13 @@ def planted(file: Path) -> tuple[str, int]:
 @pytest.mark.parametrize("file", GOOD, ids=lambda f: f.name)
 def test_good_processes_are_clean(file: Path) -> None:
     """Neither error nor warning on any shipped process, in English or German."""
-    assert lint(parse_process(read_yaml(file))) == ()
+    assert lint(parse_process(read_yaml(file)), None, EMAILS) == ()
 
 
 @pytest.mark.parametrize("file", [f for f in BAD if not f.name.startswith("invalid_")], ids=lambda f: f.stem)
 def test_a_planted_fault_is_found_in_its_place(file: Path) -> None:
     """The rule that was broken, on the line that breaks it, with a reason and a better wording."""
-    found = lint(parse_process(read_yaml(file)))
+    found = lint(parse_process(read_yaml(file)), None, EMAILS)
     assert planted(file) in [(f.rule, line_of(file, f.place)) for f in found]
     assert all(f.reason and f.example and "\n" not in f.reason + f.example for f in found)
 

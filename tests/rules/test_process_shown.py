@@ -247,7 +247,7 @@ def test_follow_up_in_words() -> None:
         "the owner gets a task: Call",
         "the owner is offered the e-mail template hello",
         "those who have not signed are reminded",
-        "after 3 times without progress it is listed for disqualification",
+        "after 3 times without progress it is listed for disqualification and left alone",
     )
     often = change("stages/0/follow_up", {"after_days": 4, "veto_days": 0, "flag_after": 2}).stages[0]
     assert follow_up_text(often)[0] == "after 4 days, then every 4 days"

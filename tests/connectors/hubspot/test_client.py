@@ -238,6 +238,36 @@ async def test_note_and_task(respx_mock: respx.Router, client: HubSpotClient) ->
     assert _sent(tasks)["associations"][0]["types"][0]["associationTypeId"] == 216
 
 
+@respx.mock(base_url=BASE)
+async def test_email(respx_mock: respx.Router, client: HubSpotClient) -> None:
+    """An e-mail on the time line goes out, has no status (nothing was sent), and names both ends as JSON."""
+    route = respx_mock.post("/crm/objects/2026-03/emails").respond(201, json={"id": "3"})
+    made = await client.create_email(
+        "Draft",
+        timestamp_ms=7,
+        text="Hello",
+        html="<p>Hello</p>",
+        from_email="us@seller.example",
+        to_email="them@buyer.example",
+        owner_id="5",
+        associations=[NewLink("9001", 210), NewLink("11", 198)],
+    )
+    sent = _sent(route)
+    assert made.id == "3"
+    assert sent["properties"].pop("hs_email_headers") == (
+        '{"from": {"email": "us@seller.example"}, "to": [{"email": "them@buyer.example"}]}'
+    )
+    assert sent["properties"] == {
+        "hs_timestamp": "7",
+        "hs_email_direction": "EMAIL",
+        "hs_email_subject": "Draft",
+        "hs_email_text": "Hello",
+        "hs_email_html": "<p>Hello</p>",
+        "hubspot_owner_id": "5",
+    }
+    assert [link["types"][0]["associationTypeId"] for link in sent["associations"]] == [210, 198]
+
+
 async def test_a_note_too_long_is_not_sent(client: HubSpotClient) -> None:
     """The vendor's limit is checked before the call."""
     with pytest.raises(ValueError, match="65536"):

@@ -237,6 +237,9 @@ def test_type_ids_agree_with_the_vendors_package() -> None:
         ("tasks", "deals", ""): "TASK_TO_DEAL",
         ("tasks", "contacts", ""): "TASK_TO_CONTACT",
         ("tasks", "companies", ""): "TASK_TO_COMPANY",
+        ("emails", "deals", ""): "EMAIL_TO_DEAL",
+        ("emails", "contacts", ""): "EMAIL_TO_CONTACT",
+        ("deals", "emails", ""): "DEAL_TO_EMAIL",
     }
     compared = 0
     for key, name in names.items():

@@ -183,8 +183,8 @@ async def test_associations(client: HubSpotClient, portal: Portal) -> None:
     assert links[lonely.id] == ()
 
 
-async def test_files_notes_tasks(client: HubSpotClient) -> None:
-    """The same file twice is one file; it comes back whole; a note carries it."""
+async def test_files_notes_tasks_emails(client: HubSpotClient) -> None:
+    """The same file twice is one file; it comes back whole; a note carries it. An e-mail keeps its millisecond."""
     name = f"{_name()}.pdf"
     first, second = [
         await client.upload_file(
@@ -202,6 +202,20 @@ async def test_files_notes_tasks(client: HubSpotClient) -> None:
     task = await client.create_task("Call", due_ms=now, associations=[NewLink(deal.id, 216)])
     assert [one.to_id for one in (await client.associated("deals", "notes", [deal.id]))[deal.id]] == [note.id]
     assert [one.to_id for one in (await client.associated("deals", "tasks", [deal.id]))[deal.id]] == [task.id]
+    email = await client.create_email(
+        "Draft",
+        timestamp_ms=now,
+        text="x",
+        html="<p>x</p>",
+        from_email="us@example.com",
+        to_email="them@example.com",
+        associations=[NewLink(deal.id, 210)],
+    )
+    assert [one.to_id for one in (await client.associated("deals", "emails", [deal.id]))[deal.id]] == [
+        email.id
+    ]
+    moment = (await client.read("emails", email.id, properties=["hs_timestamp"])).properties["hs_timestamp"]
+    assert round(datetime.fromisoformat(moment or "").timestamp() * 1000) == now
     read = await client.read("notes", note.id, properties=["hs_attachment_ids"])
     assert read.properties["hs_attachment_ids"] == first.id
 

@@ -1,0 +1,5 @@
+"""The mail server's fixtures."""
+
+from tests.mail_server import make_server, server, trust
+
+__all__ = ["make_server", "server", "trust"]
