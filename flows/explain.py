@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from flows.deals import DealFile, read_deals
+from flows.ledger import stage_checks
+from flows.ledger.stage_checks import Override
 from flows.proofs import facts_of
 from flows.retries import reading
 from flows.rules.exit_criteria import Proof, Verdict
@@ -26,12 +28,22 @@ class ExplainError(Exception):
 
 @dataclass(frozen=True)
 class Explained:
-    """An explanation with the addresses where people see the records. `links`: by record kind and id."""
+    """An explanation with the addresses where people see the records. `links`: by record kind and id.
+
+    `override`: by which a named person lets the deal stand in the target stage without proof.
+    """
 
     explanation: Explanation
     read_at: datetime
     url: str
     links: Mapping[tuple[str, str], str]
+    override: Override | None = None
+
+    @property
+    def allowed(self) -> str:
+        """The override in words, without the person's name; empty without one."""
+        given = self.override
+        return f"Override {given.id} lets it stand there until {given.expires_at:%Y-%m-%d}." if given else ""
 
     def as_json(self) -> dict[str, Any]:
         """For machines: ids, keys of the process file, ISO times (UTC)."""
@@ -45,6 +57,9 @@ class Explained:
             "read_at": self.read_at.isoformat(),
             "criteria": [self._verdict(v) for v in found.verdicts],
             "smallest": _smallest(found.smallest),
+            "override": {"id": self.override.id, "until": self.override.expires_at.isoformat()}
+            if self.override
+            else None,
         }
 
     def _verdict(self, verdict: Verdict) -> dict[str, Any]:
@@ -145,6 +160,7 @@ def _next_stage(s: Services, file: DealFile) -> str:
 async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[Explained]:
     async with s.ledger.read() as tx:
         facts = await facts_of(tx, [file for file, _ in asked])
+        allowed = await stage_checks.all_in_force(tx, now=s.clock())
     explained: list[Explained] = []
     for file, target in asked:
         found = explain(s.process, target, facts[file.id])
@@ -154,7 +170,8 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
             for r in v.records
             if r.kind != "signature" or r.id
         }
-        explained.append(Explained(found, file.read_at, s.deal_url(file.id), links))
+        override = allowed.get((file.id, target))
+        explained.append(Explained(found, file.read_at, s.deal_url(file.id), links, override))
     return explained
 
 

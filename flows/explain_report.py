@@ -128,6 +128,8 @@ def _deal(found: Explained, process: SalesProcess) -> Iterator[str]:
     )
     read_at = f"{found.read_at:%Y-%m-%d %H:%M} UTC"
     yield f"Deal [{why.deal_id}]({found.url}) {stands}. The gate to **{target}** is {_state(found)}. Read {read_at}."
+    if found.allowed:
+        yield from ["", found.allowed]
     if why.smallest.needs:
         yield from ["", f"## It opens with {number_of(why.smallest.count, 'fact')}", ""]
         if not why.smallest.exact:

@@ -39,6 +39,8 @@ def show(found: Explained, process: SalesProcess, console: Console) -> None:
     else:
         console.print("nothing is asked")
     console.print(Text(found.url, "dim"), soft_wrap=True)
+    if found.allowed:
+        console.print(found.allowed)
     if why.smallest.needs is None:
         console.print(Text(f"It opens with: {why.smallest.text}"))
         return

@@ -162,6 +162,17 @@ async def in_force(tx: AsyncConnection, deal_id: str, stage: str, *, now: dateti
     return Override(**row._mapping) if row is not None else None
 
 
+async def all_in_force(tx: AsyncConnection, *, now: datetime) -> dict[tuple[str, str], Override]:
+    """All overrides in force by deal and stage, the longest of each: people give them one by one, so they are few."""
+    c = overrides.c
+    query = (
+        sa.select(overrides)
+        .where(c.revoked_at.is_(None), c.expires_at > now)
+        .order_by(c.expires_at, c.id.desc())
+    )
+    return {(row.deal_id, row.stage): Override(**row._mapping) for row in await tx.execute(query)}
+
+
 async def overrides_of(
     tx: AsyncConnection, *, deal_id: str | None = None, limit: int = 50
 ) -> list[tuple[Override, int]]:

@@ -11,6 +11,8 @@ import pytest
 
 from flows import guard_stage, sync_deals
 from flows.dispatch import TABLE
+from flows.explain import explain_deal
+from flows.explain_report import deal_markdown
 from flows.ledger import inbox, mirror, stage_checks
 from flows.rules.outcome import Outcome
 from flows.rules.sales_process import Mode, SalesProcess
@@ -428,3 +430,16 @@ async def test_an_operator_asks_for_a_judgement(guarded: Guarded) -> None:
     )
 
     assert first.state == "done" and again.state == "ignored" and len(guarded.tasks(deal_id)) == 1
+
+
+async def test_explain_names_an_override_in_force(guarded: Guarded) -> None:
+    """By its number and last day, for the stage that it is for; whose it is stays in the ledger."""
+    deal_id = await guarded.deal("qualification", items=(), proposal=False)
+    override = await guarded.override(deal_id, days=14)
+
+    found = await explain_deal(guarded.s, deal_id, "presentation")
+
+    assert found.as_json()["override"] == {"id": override.id, "until": override.expires_at.isoformat()}
+    assert f"Override {override.id}" in deal_markdown(found, guarded.s.process)
+    assert "Carla" not in deal_markdown(found, guarded.s.process)
+    assert (await explain_deal(guarded.s, deal_id)).override is None
