@@ -9,6 +9,7 @@ import re
 import sqlite3
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import SettingsError
+from flows.gateway import ops_page
 from flows.ledger import contracts, follow_ups, inbox, mirror, papers, presence
 from flows.ledger.database import open_ledger
 from flows.ledger.inbox import NewEvent
@@ -264,7 +266,13 @@ async def test_the_ops_page_shows_all_and_runs_nothing(gate: Any) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["cache-control"] == "no-store"
     assert "ada@buyer.example" not in page and "t" * 32 not in page
-    assert not re.search(r"<td(?![^>]* data-l=)", page)  # on a phone each value has its heading beside it
+
+
+@pytest.mark.parametrize("name", ["ops.html", "deals.html"])
+def test_each_value_has_its_heading_beside_it(name: str) -> None:
+    """On a phone, where rows become blocks: each cell carries a label, in every table of the page."""
+    page = (Path(ops_page.__file__).parent / "pages" / name).read_text()
+    assert re.findall(r"<td[^>]* data-l=", page) and not re.search(r"<td(?![^>]* data-l=)", page)
 
 
 async def test_what_needs_a_person_stands_first(gate: Any) -> None:

@@ -126,7 +126,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "stages/0/on_enter",
         ["dance"],
-        "stages.prospecting.on_enter.number 1: must be 'generate_proposal' or 'send_contract'",
+        "stages.prospecting.on_enter.number 1: must be 'generate_proposal'",
     ),
     ("stages/0/probability", 1.5, "stages.prospecting.probability: must be at most 1.0, not '1.5'"),
     ("stages/6/probability", 0.9, "stages.won.probability: a stage that is closed: won has probability 1.0"),
