@@ -91,7 +91,7 @@ def _unproven(process: SalesProcess, check: StageCheck, facts: DealFacts, moved:
     done = f"dealflow moved it back to {back}." if back else "dealflow left it where it is."
     lines.append(
         f"{done} If it is right all the same, a named person can say so: "
-        f"dealflow guard override {check.deal_id} --stage {check.stage} --by NAME --reason WHY"
+        f"dealflow guard override {check.deal_id} --stage {check.stage} --by NAME --why WHY"
     )
     what = f"moved back to {back}" if back else "stands there"
     summary = f"entered {stage.label} without proof ({_keys(check)}): {what}"
