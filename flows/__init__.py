@@ -13,6 +13,7 @@ generate_proposal.py    line items -> PDF on the deal
 send_contract.py        once, to the right signers, from a frozen text
 advance_on_signature.py read back, file the signed PDF, move the deal
 reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
+hand_over.py            a won deal: debrief, tasks, the next deal (hand_over_words.py, follow_on.py)
 guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
 follow_up.py            a deal that does not get on gets what its stage's plan says; a stuck one a task for its owner
 follow_up_*.py          its daily look (sweep), how a deal stands (looks), what is done (steps, email)

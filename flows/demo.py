@@ -402,8 +402,7 @@ def _print(stage: Stage, summary: Mapping[str, Any]) -> None:
     )
     console.print(
         f"contracts sent: {summary['contracts_sent']} · signed PDF: file {summary['signed_pdf_file_id']} · "
-        f"debriefs: {summary['debriefs']} · HubSpot calls: {summary['hubspot_calls']} · "
-        f"Dropbox Sign calls: {summary['dropbox_sign_calls']}"
+        f"HubSpot calls: {summary['hubspot_calls']} · Dropbox Sign calls: {summary['dropbox_sign_calls']}"
     )
 
 

@@ -12,7 +12,9 @@ from connectors.errors import ConnectorError
 from connectors.hubspot.portal import Portal
 from flows.callback_url import wanted_url, wrong_urls
 from flows.dispatch import FLOWS, deployment_name
+from flows.follow_on import place_of
 from flows.gateway.app import check
+from flows.hand_over import account_manager
 from flows.ledger.database import LedgerError
 from flows.provision import compare
 from flows.retries import reading
@@ -77,6 +79,11 @@ async def _ask(part: str, look: Callable[[Services], Awaitable[str]], s: Service
 
 async def _hubspot(s: Services) -> str:
     portal = await s.portal()
+    plan = s.process.hand_over
+    if plan.follow_on is not None:
+        await place_of(s, portal, plan.follow_on)
+    if plan.account_manager != "same_owner" and account_manager(s, portal) is None:
+        raise SetupError("hand_over.account_manager names no active user of HubSpot: name another")
     return f"portal {portal.portal_id}, pipeline {portal.pipeline_id}, {len(portal.owners)} owners"
 
 

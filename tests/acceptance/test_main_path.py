@@ -24,7 +24,14 @@ def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:
 
     runs = stack.prefect.runs(f"deal:{stack.deal_id}")
     named = {r["name"] for r in runs}
-    flows = ("intake-leads", "sync-deals", "generate-proposal", "send-contract", "advance-on-signature")
+    flows = (
+        "intake-leads",
+        "sync-deals",
+        "generate-proposal",
+        "send-contract",
+        "advance-on-signature",
+        "hand-over",
+    )
     assert named >= {f"{flow} deal-{stack.deal_id}" for flow in flows}
     assert {r["state_type"] for r in runs} == {"COMPLETED"}
     assert all(r["deployment_id"] and {"dealflow", r["name"].split()[0]} <= set(r["tags"]) for r in runs)

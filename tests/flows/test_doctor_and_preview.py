@@ -134,6 +134,26 @@ async def test_drift_in_hubspot_is_told(world: Any, settings: Settings) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("account_manager: former.rep@example.test", "hand_over.account_manager names no active user"),
+        ("follow_on: {pipeline: Growth, stage: New}", "no deal pipeline 'Growth'"),
+    ],
+)
+async def test_a_hand_over_to_nobody_is_told(
+    world: Any, settings: Settings, tmp_path: Path, said: str, told: str
+) -> None:
+    """An account manager who has left, a next deal that has no place: before a deal is won."""
+    text = settings.process_path.read_text().partition("\nhand_over:")[0]
+    file = tmp_path / "process.yaml"
+    file.write_text(f"{text}\nhand_over:\n  {said}\n")
+
+    found = (await _findings(settings, process_file=file))["hubspot"]
+
+    assert not found.ok and told in found.text
+
+
 async def test_a_wrong_key_is_told_without_showing_it(world: Any, settings: Settings) -> None:
     """Both vendors refuse: two lines that say so, and neither key in them."""
     world.fault("hub", "status", "/account-info/", status=401, times=None)

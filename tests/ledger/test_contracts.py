@@ -41,6 +41,8 @@ async def test_the_newest_revisions_of_several_deals(ledger: Ledger, clock: Any)
     async with ledger.read() as tx:
         assert await contracts.latest_of(tx, ["1", "2", "9"]) == {"1": second, "2": other}
         assert await contracts.latest_of(tx, []) == {}
+        assert [c.revision for c in await contracts.of_deal(tx, "1")] == [1, 2]
+        assert await contracts.of_deal(tx, "9") == []
 
 
 async def test_the_first_revision(ledger: Ledger, clock: Any) -> None:

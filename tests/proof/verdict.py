@@ -177,14 +177,15 @@ async def _handed_over(story: Story, world: World, process: Any, found: Verdict)
 
 
 async def _tasks(story: Story, world: World) -> list[str]:
-    """The subjects of the tasks on the story's deal."""
-    return [
-        t["properties"]["hs_task_subject"]
+    """The subjects of the tasks on the story's deal; but for those about events that were given up: see `stuck`."""
+    subjects = [
+        str(t["properties"]["hs_task_subject"])
         for t in await world.records("tasks")
         if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
         and "dealflow is stuck"
         not in t["properties"]["hs_task_subject"]  # events that were meant to be given up
     ]
+    return [subject for subject in subjects if not subject.startswith("dealflow is stuck")]
 
 
 async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:

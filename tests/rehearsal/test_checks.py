@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.rehearsal.checks import check
+from flows.rehearsal.checks import check, is_debrief
 from flows.rehearsal.play import Played
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -51,6 +51,23 @@ def _note_again(p: Played) -> None:
     p.notes.append(copy.deepcopy(p.notes[0]))
 
 
+def _handed_over_again(p: Played) -> None:
+    twin = copy.deepcopy(next(n for n in p.notes if is_debrief(n)))
+    twin["properties"]["hs_note_body"] += "another marker"
+    p.notes.append(twin)
+
+
+def _never_handed_over(p: Played) -> None:
+    p.notes.remove(next(n for n in p.notes if is_debrief(n)))
+
+
+def _lost_deal_handed_over(p: Played) -> None:
+    deal_id = next(d["id"] for d in p.deals if d["properties"]["dealstage"] == p.stage_ids["lost"])
+    twin = copy.deepcopy(next(n for n in p.notes if is_debrief(n)))
+    twin["associations"]["deals"][0]["id"] = deal_id
+    p.notes.append(twin)
+
+
 def _lead_lost(p: Played) -> None:
     p.deals.pop()
 
@@ -65,6 +82,9 @@ def _lead_lost(p: Played) -> None:
         (_proposal_filed_later, "met its criteria"),
         (_stage_entered_later, "met its criteria"),
         (_note_again, "no note stands twice"),
+        (_handed_over_again, "handed over"),
+        (_never_handed_over, "handed over"),
+        (_lost_deal_handed_over, "handed over"),
         (_lead_lost, "every lead"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from config.files import read_yaml
 from flows.ledger.snapshot import fingerprint
 from flows.rehearsal.play import Plan, Played, play
 from flows.rehearsal.rates import Rates
@@ -137,6 +138,19 @@ def test_deals_that_do_not_get_on_are_followed_up() -> None:
     assert found.worker["given up"] == []
     assert found.funnel == without.funnel and found.outcome == without.outcome
     assert "follow-ups" not in without.worker
+
+
+def test_won_deals_are_followed_by_others(tmp_path: Path) -> None:
+    """A file that asks for follow-on deals in a pipeline of its own: one for each deal that was handed over."""
+    content = read_yaml(ROOT / "config/examples/five_step.yaml")
+    content["hand_over"]["follow_on"] = {"pipeline": "Account growth", "stage": "To be explored"}
+    file = tmp_path / "process.yaml"
+    file.write_text(yaml.safe_dump(content))
+    played = asyncio.run(play(Plan(file, deals=8, days=40, seed=3)))
+    found = report(played)
+    assert found.ok, [c.broken for c in found.checks if c.broken]
+    assert found.worker["deals handed over"] == found.worker["follow-on deals"] > 0
+    assert found.worker["deals made"] == len(played.deals) == sum(o["deals"] for o in found.outcome.values())
 
 
 def test_the_five_step_example_can_be_won() -> None:

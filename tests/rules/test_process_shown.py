@@ -15,7 +15,7 @@ from config.files import read_yaml
 from flows.rules.evidence import PropertyEvidence
 from flows.rules.process_diagram import diagram
 from flows.rules.process_handbook import handbook
-from flows.rules.process_text import evidence_text, follow_up_text
+from flows.rules.process_text import evidence_text, follow_up_text, hand_over_text
 from flows.rules.sales_process import SalesProcess, parse_process
 
 CONFIG = Path(config.settings.__file__).parent
@@ -47,6 +47,9 @@ def test_both_say_all_of_it(file: Path) -> None:
     for word in ("signedbyall", "declined", "expired", "cancelled", "failed"):
         assert word in picture and word in book
     assert "sendsthecontract" in picture and "sendsthecontract" in book
+    assert "handsthebuyerover" in picture and "handsitovertoaccountmanagement" in book
+    for task in process.hand_over.tasks:
+        assert squeezed(task.task) in book
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.name)
@@ -259,3 +262,23 @@ def test_the_handbook_says_where_a_deal_may_come_from() -> None:
     book = handbook(change("stages/2/enter_from", ["offer"]))
     assert "A deal comes here from Offer only." in book
     assert "only." not in handbook(parse_process(read_yaml(COMPACT)))
+
+
+def test_hand_over_in_words() -> None:
+    """Who, which tasks of whom, which deal next; nothing where no stage hands over."""
+    content: Any = read_yaml(COMPACT)
+    content["hand_over"] = {"account_manager": "ann@example.com", "follow_on": {"close_days": 1}}
+    content["hand_over"]["tasks"] = [{"task": "Call"}, {"task": "Tell", "due_days": 2, "who": "seller"}]
+    assert hand_over_text(parse_process(content)) == ()
+    content["stages"][3]["on_enter"] = ["hand_over"]
+    assert hand_over_text(parse_process(content)) == (
+        "from then on ann@example.com looks after the buyer",
+        "the account manager has a task, due after 1 day: Call",
+        "the seller has a task, due after 2 days: Tell",
+        "a follow-on deal is opened in Need, to close after 1 day",
+    )
+    content["hand_over"] = {"follow_on": {"pipeline": "Growth", "stage": "New"}}
+    assert hand_over_text(parse_process(content)) == (
+        "from then on the deal's owner looks after the buyer",
+        "a follow-on deal is opened in New (Growth), to close after 90 days",
+    )
