@@ -4,6 +4,7 @@ cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for a
 replay.py               an event once more, dry or live
 provision.py            HubSpot set-up against the process file (provision_*.py; cli_provision.py shows it)
 process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
+backtest.py             a process file on mirrored history (past_values.py, backtest_show.py)
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
 worker.py, dispatch.py  claim due events; one table says which flow handles which kind

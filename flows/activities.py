@@ -2,19 +2,22 @@
 
 Needs: scope crm.objects.contacts.read, which gates activities (developers.hubspot.com, notes and meetings guides,
 2026-11-22; e-mail texts would need sales-email-read as well, but only their time and status are read).
-What they say stays here: notes and tasks are read only to leave out our own; our e-mails are known by their ids.
+What they say stays here: notes, calls and tasks are read only to leave out our own, to see which headings of call notes
+are filled in, and which tasks list an objection; our e-mails are known by their ids.
 """
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.hubspot.records import Link, Record
 from flows.ledger import follow_ups
 from flows.linked import linked
-from flows.rules.evidence import ActivityEvidence, ActivityType
-from flows.rules.exit_criteria import Activity, evidence_of
+from flows.rules.call_notes import read_form
+from flows.rules.evidence import ActivityEvidence, ActivityType, CallNotesEvidence, ObjectionsEvidence
+from flows.rules.exit_criteria import Activity, Objection, evidence_of
 from flows.rules.sales_process import SalesProcess
 from flows.services import Services
 
@@ -32,6 +35,9 @@ _PROPERTIES: Mapping[ActivityType, tuple[str, ...]] = {
     "note": ("hs_timestamp", "hs_note_body"),
     "task": ("hs_timestamp", "hs_task_status", "hs_task_completion_date", "hs_task_body"),
 }
+_BODIES: Mapping[ActivityType, str] = {"note": "hs_note_body", "call": "hs_call_body"}
+"""Where call notes are looked for."""
+_SUBJECT = "hs_task_subject"
 # States in which nothing took place between us and the buyer. One that is not given counts: most tools leave it out.
 _NOTHING = {
     "hs_call_status": {"BUSY", "CANCELED", "FAILED", "NO_ANSWER", "QUEUED", "RINGING", "CONNECTING"},
@@ -41,35 +47,71 @@ _NOTHING = {
 _OURS = re.compile(r"\bdealflow [0-9a-f]{20}\b")
 
 
-def asked_types(process: SalesProcess) -> tuple[ActivityType, ...]:
+@dataclass(frozen=True)
+class Happened:
+    """What took place on a deal, oldest first, and the objections that are listed on it."""
+
+    activities: tuple[Activity, ...] = ()
+    objections: tuple[Objection, ...] = ()
+
+
+def asked_types(*processes: SalesProcess) -> tuple[ActivityType, ...]:
     """The types of activity that some exit criterion asks for."""
-    asked = {t for leaf in evidence_of(process) if isinstance(leaf, ActivityEvidence) for t in leaf.types}
+    asked: set[ActivityType] = set()
+    for leaf in (leaf for process in processes for leaf in evidence_of(process)):
+        if isinstance(leaf, ActivityEvidence):
+            asked |= set(leaf.types)
+        elif isinstance(leaf, CallNotesEvidence):
+            asked |= set(_BODIES)
+        elif isinstance(leaf, ObjectionsEvidence):
+            asked.add("task")
     return tuple(kind for kind in _OBJECTS if kind in asked)
 
 
 async def read_activities(
     s: Services, deal_ids: Sequence[str], types: Sequence[ActivityType] | None = None
-) -> dict[str, tuple[Activity, ...]]:
-    """What took place on each deal, oldest first; two calls per type for a hundred of them, else none. `types`: those
-    that the process asks for, unless others are named.
+) -> dict[str, Happened]:
+    """What took place on each deal; two calls per type for a hundred of them, else none. `types`: those that the
+    process asks for, unless others are named.
 
     Raises ConnectorError.
     """
-    found: dict[str, list[Activity]] = {deal_id: [] for deal_id in deal_ids}
-    types = (asked_types(s.process) if types is None else tuple(types)) if deal_ids else ()
-    reads = (_read(s, kind, deal_ids) for kind in types)
-    for kind, (links, records) in zip(types, await asyncio.gather(*reads), strict=True):
-        for deal_id, ends in links.items():
-            activities = (_activity(kind, records[link.to_id]) for link in ends if link.to_id in records)
-            found[deal_id] += [activity for activity in activities if activity is not None]
-    return {deal_id: tuple(sorted(rows, key=lambda a: (a.at, a.id))) for deal_id, rows in found.items()}
+    return (await read_for(s, deal_ids, [s.process], types))[0]
+
+
+async def read_for(
+    s: Services,
+    deal_ids: Sequence[str],
+    processes: Sequence[SalesProcess],
+    types: Sequence[ActivityType] | None = None,
+) -> list[dict[str, Happened]]:
+    """The same as each of these processes would see it, read once for all of them."""
+    types = (asked_types(*processes) if types is None else tuple(types)) if deal_ids else ()
+    reads = [_read(s, kind, deal_ids, _properties(kind, processes)) for kind in types]
+    read = list(zip(types, await asyncio.gather(*reads), strict=True))
+    seen: list[dict[str, Happened]] = []
+    for process in processes:
+        found: dict[str, list[tuple[ActivityType, Record]]] = {deal_id: [] for deal_id in deal_ids}
+        for kind, (links, records) in read:
+            for deal_id, ends in links.items():
+                found[deal_id] += [(kind, records[link.to_id]) for link in ends if link.to_id in records]
+        seen.append({deal_id: _happened(rows, process) for deal_id, rows in found.items()})
+    return seen
+
+
+def _properties(kind: ActivityType, processes: Sequence[SalesProcess]) -> tuple[str, ...]:
+    """Texts are read only where a criterion looks into them."""
+    asked = {type(leaf) for process in processes for leaf in evidence_of(process)}
+    more = [_BODIES[kind]] if kind in _BODIES and CallNotesEvidence in asked else []
+    more += [_SUBJECT] if kind == "task" and ObjectionsEvidence in asked else []
+    return (*_PROPERTIES[kind], *more)
 
 
 async def _read(
-    s: Services, kind: ActivityType, deal_ids: Sequence[str]
+    s: Services, kind: ActivityType, deal_ids: Sequence[str], properties: Sequence[str]
 ) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
     """The activities of a type by deal and id, without e-mails that we put there as drafts."""
-    links, records = await linked(s, _OBJECTS[kind], deal_ids, _PROPERTIES[kind])
+    links, records = await linked(s, _OBJECTS[kind], deal_ids, properties)
     if kind == "email" and records:
         async with s.ledger.read() as tx:
             ours = await follow_ups.own_emails(tx, sorted(records))
@@ -77,10 +119,17 @@ async def _read(
     return links, records
 
 
-def _activity(kind: ActivityType, record: Record) -> Activity | None:
+def _happened(rows: Sequence[tuple[ActivityType, Record]], process: SalesProcess) -> Happened:
+    activities = filter(None, (_activity(kind, record, process) for kind, record in rows))
+    tasks = (record for kind, record in rows if kind == "task")
+    objections = filter(None, (_objection(task, process.objection_prefix) for task in tasks))
+    return Happened(tuple(sorted(activities, key=lambda a: (a.at, a.id))), tuple(sorted(objections)))
+
+
+def _activity(kind: ActivityType, record: Record, process: SalesProcess) -> Activity | None:
     """The activity, or None when nothing has taken place, or we wrote it ourselves."""
     values = record.properties
-    if any(_OURS.search(values.get(name) or "") for name in ("hs_note_body", "hs_task_body")):
+    if _is_ours(record):
         return None
     if any((values.get(name) or "").upper() in nothing for name, nothing in _NOTHING.items()):
         return None
@@ -91,7 +140,29 @@ def _activity(kind: ActivityType, record: Record) -> Activity | None:
         # A task's hs_timestamp is when it was due.
         happened = values.get("hs_task_completion_date") or happened
     at = _moment(happened)
-    return Activity(kind, record.id, at) if at is not None else None
+    if at is None:
+        return None
+    form = read_form(values.get(_BODIES.get(kind, "")) or "", process.call_notes)
+    return Activity(kind, record.id, at, *(form or ()))
+
+
+def _objection(task: Record, prefix: str) -> Objection | None:
+    """The objection that a task of a person lists."""
+    subject = (task.properties.get(_SUBJECT) or "").strip()
+    if not subject.casefold().startswith(prefix.casefold()) or _is_ours(task):
+        return None
+    listed_at = task.created_at or _moment(task.properties.get("hs_timestamp"))
+    if listed_at is None:
+        return None
+    closed_at = None
+    if task.properties.get("hs_task_status") == "COMPLETED":
+        completed = _moment(task.properties.get("hs_task_completion_date"))
+        closed_at = completed or task.updated_at or listed_at
+    return Objection(task.id, listed_at, closed_at)
+
+
+def _is_ours(record: Record) -> bool:
+    return any(_OURS.search(record.properties.get(name) or "") for name in ("hs_note_body", "hs_task_body"))
 
 
 def _moment(text: str | None) -> datetime | None:

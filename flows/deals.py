@@ -18,6 +18,7 @@ from flows.rules.evidence import ActivityType
 from flows.rules.exit_criteria import (
     Activity,
     DealFacts,
+    Objection,
     Proof,
     asks_for_entries,
     entered_at,
@@ -104,6 +105,7 @@ class DealFile:
     owner: Owner | None
     read_at: datetime
     activities: tuple[Activity, ...] = ()
+    objections: tuple[Objection, ...] = ()
     entered: Mapping[str, datetime] = field(
         default_factory=dict
     )  # when it came into each stage, if asked for
@@ -140,6 +142,8 @@ class DealFile:
             documents=frozenset(documents),
             signature=signature,
             activities=self.activities,
+            objections=self.objections,
+            owner=_names_of(self.owner) if self.owner else None,
             entered=self.entered,
             papers=papers or {},
             read_at=self.read_at,
@@ -156,12 +160,13 @@ async def read_deals(
     deal_ids: Sequence[str],
     *,
     history: bool = False,
+    whole_past: bool = False,
     activities: bool = True,
     types: Sequence[ActivityType] | None = None,
 ) -> dict[str, DealFile]:
     """Deal files by the id asked for; deals that HubSpot does not have are left out. `history`: of the stage, also
-    read where a criterion asks for it. `activities`: False where nothing is judged; `types`: which, else those that
-    criteria ask for.
+    read where a criterion asks for it; `whole_past`: and of the properties that criteria look at. `activities`: False
+    where nothing is judged; `types`: which, else those that criteria ask for.
 
     Raises TransientError when HubSpot answers an error for one of them: that says nothing about the deal.
     """
@@ -170,12 +175,16 @@ async def read_deals(
     if not ids:
         return {}
     wanted = _template_properties(s)
+    of_stage = history or whole_past or (activities and asks_for_entries(s.process))
     deals = await reading(
         lambda: s.hubspot.read_batch(
             "deals",
             ids,
             properties=deal_properties(s.process, wanted["deal"]),
-            history=("dealstage",) if history or (activities and asks_for_entries(s.process)) else (),
+            history=(
+                *(("dealstage",) if of_stage else ()),
+                *(properties_of(s.process) if whole_past else ()),
+            ),
         )
     )
     for error in deals.failed.values():
@@ -217,7 +226,8 @@ async def read_deals(
             ),
             owner=owners.get(deal.properties.get("hubspot_owner_id") or ""),
             read_at=now,
-            activities=happened.get(deal.id, ()),
+            activities=happened[deal.id].activities if deal.id in happened else (),
+            objections=happened[deal.id].objections if deal.id in happened else (),
             entered=_entered(s.process, portal, deal, stage),
         )
     return files
@@ -314,6 +324,11 @@ def _entered(process: SalesProcess, portal: Portal, deal: Record, stage: str | N
             entries.append((key, past.at))
         before = past.value
     return entered_at(process, stage, entries)
+
+
+def _names_of(owner: Owner) -> frozenset[str]:
+    """By what a process file may mean an owner: teams, and the e-mail address."""
+    return frozenset(name.casefold() for name in (*owner.teams, owner.email or "") if name)
 
 
 def _roles(link: Link, portal: Portal) -> frozenset[str]:

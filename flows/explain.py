@@ -14,6 +14,7 @@ from flows.ledger import stage_checks
 from flows.ledger.stage_checks import Override
 from flows.proofs import facts_of
 from flows.retries import reading
+from flows.rules.buyer import Material
 from flows.rules.exit_criteria import Proof, Verdict
 from flows.rules.explain import Explanation, Smallest, explain
 from flows.rules.need import Need
@@ -30,7 +31,8 @@ class ExplainError(Exception):
 class Explained:
     """An explanation with the addresses where people see the records. `links`: by record kind and id.
 
-    `override`: by which a named person lets the deal stand in the target stage without proof.
+    `override`: by which a named person lets the deal stand in the target stage without proof. `materials`: what the
+    buyer is given in the stage that the deal stands in.
     """
 
     explanation: Explanation
@@ -38,6 +40,7 @@ class Explained:
     url: str
     links: Mapping[tuple[str, str], str]
     override: Override | None = None
+    materials: tuple[Material, ...] = ()
 
     @property
     def allowed(self) -> str:
@@ -60,6 +63,7 @@ class Explained:
             "override": {"id": self.override.id, "until": self.override.expires_at.isoformat()}
             if self.override
             else None,
+            "materials": [one.model_dump() for one in self.materials],
         }
 
     def _verdict(self, verdict: Verdict) -> dict[str, Any]:
@@ -171,7 +175,8 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
             if r.kind != "signature" or r.id
         }
         override = allowed.get((file.id, target))
-        explained.append(Explained(found, file.read_at, s.deal_url(file.id), links, override))
+        given = s.process.stage(file.stage).materials if file.stage else ()
+        explained.append(Explained(found, file.read_at, s.deal_url(file.id), links, override, given))
     return explained
 
 

@@ -41,6 +41,11 @@ def show(found: Explained, process: SalesProcess, console: Console) -> None:
     console.print(Text(found.url, "dim"), soft_wrap=True)
     if found.allowed:
         console.print(found.allowed)
+    if found.materials:
+        console.print("To give the buyer in this stage:")
+    for one in found.materials:
+        how = f" (e-mail template {one.email})" if one.email else ""
+        console.print(Text(f"  - {one.name}{how}{f': {one.link}' if one.link else ''}"), soft_wrap=True)
     if why.smallest.needs is None:
         console.print(Text(f"It opens with: {why.smallest.text}"))
         return

@@ -1,14 +1,15 @@
-"""`dealflow process`: lint, schema, diagram and handbook of a sales process file."""
+"""`dealflow process`: lint, schema, diagram, handbook, call notes and backtest of a sales process file."""
 
 import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from config.files import ConfigFileError, line_of, read_yaml
 from config.settings import load_settings
@@ -22,6 +23,10 @@ process_app = App(name="process", help="The sales process file: check it, show i
 
 class LintFailed(Exception):
     """At least one finding that counts. The text says how many."""
+
+
+class NoSuchForm(Exception):
+    """The process has no call notes of that name. The text says which it has."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,102 @@ def process_handbook(file: Path | None = None, *, out: Path = Path("handbook.md"
     file
         The process file; else the one in force.
     """
-    from flows.provision import PROPERTIES
+    from flows.provision import properties
     from flows.rules.process_handbook import handbook
     from flows.rules.process_text import HUBSPOT_LABELS
 
-    ours = {own.name: own.label for own in PROPERTIES if own.object_type == "deals"}
-    _write(out, handbook(_process(file), {**HUBSPOT_LABELS, **ours}))
+    process = _process(file)
+    ours = {own.name: own.label for own in properties(process) if own.object_type == "deals"}
+    _write(out, handbook(process, {**ours, **HUBSPOT_LABELS}))
+
+
+@process_app.command(name="call-notes")
+def process_call_notes(name: str, file: Path | None = None) -> None:
+    """Print an empty form for the notes of a call, to paste into a note or call in HubSpot.
+
+    Parameters
+    ----------
+    name
+        The form's name under call_notes.
+    file
+        The process file; else the one in force.
+    """
+    from flows.rules.call_notes import blank
+
+    forms = _process(file).call_notes
+    if name not in forms:
+        known = f"there are {', '.join(forms)}" if forms else "the process has none (call_notes)"
+        raise NoSuchForm(f"there are no call notes {name!r}: {known}")
+    sys.stdout.write(blank(name, forms[name]))
+
+
+@process_app.command(name="backtest")
+def process_backtest(
+    new: Path,
+    *,
+    against: Path | None = None,
+    since: date | None = None,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 20,
+    hubspot: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Which mirrored deals a process would have stopped or flagged, how many of those were won, and for want of what.
+
+    A move is judged by what was on the deal when it was made, as far as that is known.
+
+    Parameters
+    ----------
+    new
+        The process file to try.
+    against
+        The process file to compare with; else the one in force.
+    since
+        Only moves from this day (UTC) on.
+    limit
+        How many deals to list.
+    hubspot
+        Read past values of properties and activities from HubSpot, so that they are judged too (many calls).
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from flows.backtest import Named, Plan
+    from flows.backtest_show import show
+
+    plan = Plan(
+        new=Named(str(new), _process(new)),
+        old=Named(str(against) if against else "the process in force", _process(against)),
+        in_force=_process(None),
+        since=datetime(since.year, since.month, since.day, tzinfo=UTC) if since else None,
+    )
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not (hubspot and errors.is_terminal)) as bar:
+        task = bar.add_task("deals read from HubSpot")
+        found = asyncio.run(
+            _backtest(plan, hubspot, lambda done, of: bar.update(task, completed=done, total=of))
+        )
+    if as_json:
+        _say(json.dumps(found.as_json(limit), indent=2, ensure_ascii=False))
+    else:
+        show(found, Console(highlight=False, width=None if sys.stdout.isatty() else 1000), limit)
+
+
+async def _backtest(plan: Any, hubspot: bool, progress: Any) -> Any:
+    from flows.backtest import backtest
+    from flows.ledger.database import open_ledger
+    from flows.services import open_services
+
+    if hubspot:
+        s = await open_services(load_settings())
+        try:
+            return await backtest(plan, s.ledger, hubspot=s, progress=progress)
+        finally:
+            await s.close()
+    ledger = await open_ledger(load_settings().database)
+    try:
+        return await backtest(plan, ledger)
+    finally:
+        await ledger.close()
 
 
 def _show(found: Sequence[Line]) -> None:

@@ -11,6 +11,7 @@ from connectors.hubspot.portal import Portal
 from flows.provision_changes import Change, Comparison, Difference, Found
 from flows.provision_criteria import criteria_properties
 from flows.provision_pipeline import pipeline_and_stages
+from flows.provision_plans import plan_properties
 from flows.provision_properties import OwnProperty, own_properties
 from flows.rules.sales_process import SalesProcess
 
@@ -68,9 +69,15 @@ class ProvisionError(Exception):
     """HubSpot has something in our place that does not fit. The text says what to change by hand."""
 
 
+def properties(process: SalesProcess) -> tuple[OwnProperty, ...]:
+    """The properties that we need: always the same, and the fields of this process's plans."""
+    ours = {own.name for own in PROPERTIES if own.object_type == "deals"}
+    return (*PROPERTIES, *(own for own in plan_properties(process) if own.name not in ours))
+
+
 def compare(portal: Portal, process: SalesProcess) -> Comparison:
     """All that differs between HubSpot and the process file. Only reads. Raises ConnectorError."""
-    ours = {own.name for own in PROPERTIES if own.object_type == "deals"}
+    ours = {own.name for own in properties(process) if own.object_type == "deals"}
     return Comparison((*_own(portal, process), *criteria_properties(portal, process, ours)))
 
 
@@ -87,7 +94,7 @@ def plan(portal: Portal, process: SalesProcess) -> list[Change]:
 
 
 def _own(portal: Portal, process: SalesProcess) -> Iterator[Found]:
-    yield from own_properties(portal, process, PROPERTIES)
+    yield from own_properties(portal, process, properties(process))
     yield from pipeline_and_stages(portal, process)
     yield from _labels(portal, process)
 

@@ -23,7 +23,9 @@ _SINGULAR = {"deals": "deal", "companies": "company", "contacts": "contact"}
 
 @dataclass(frozen=True)
 class OwnProperty:
-    """A custom property that we need. `unique` cannot be added to an existing property."""
+    """A custom property that we need. `unique` cannot be added to an existing property. `shared`: where it is there
+    already, outside our group, it is somebody else's and stays as it is.
+    """
 
     object_type: str
     name: str
@@ -33,6 +35,7 @@ class OwnProperty:
     type: str = "string"
     unique: bool = False
     options: tuple[Option, ...] = ()
+    shared: bool = False
 
 
 def own_properties(portal: Portal, process: SalesProcess, wanted: Sequence[OwnProperty]) -> Iterator[Found]:
@@ -93,6 +96,8 @@ def _one(portal: Portal, own: OwnProperty, description: str, known: Property | N
     name = f"{'unique ' if own.unique else ''}{_SINGULAR[own.object_type]} property"
     if known is not None and (clash := _clash(own, known)):
         yield Problem(name, own.name, clash, _WAY_OUT)
+    elif own.shared and known is not None and known.group_name != GROUP:
+        return
     elif known is None:
         new = _differences(own, description, None)
         yield Change("create", name, own.name, new, lambda: _create(portal, own, description), own.label)

@@ -44,6 +44,7 @@ class Portal:
     portal_id: str
     pipeline_id: str
     stage_ids: Mapping[str, str]  # our key -> HubSpot id
+    stage_labels: Mapping[str, str]  # HubSpot id -> label, of the whole pipeline
     owners: tuple[Owner, ...]
     roles: Mapping[tuple[str, int], str]  # association (category, type id) deal -> contact: role key
     read_at: datetime
@@ -81,7 +82,12 @@ class Services:
         known = self._portal
         if fresh or known is None or (self.clock() - known.read_at).total_seconds() > self.portal_fresh_s:
             self._portal = known = await _read_portal(self)
-            facts = {"portal_id": known.portal_id, "stages": dict(known.stage_ids)}
+            facts = {
+                "portal_id": known.portal_id,
+                "stages": dict(known.stage_ids),
+                "labels": dict(known.stage_labels),
+                "roles": sorted(set(known.roles.values())),
+            }
             async with self.ledger.write() as tx:
                 await mirror.keep_portal_facts(tx, facts, now=known.read_at)
         return known
@@ -238,6 +244,7 @@ async def _read_portal(s: Services) -> Portal:
         portal_id=account.portal_id,
         pipeline_id=pipeline.id,
         stage_ids=found,
+        stage_labels={stage.id: stage.label for stage in pipeline.stages},
         owners=tuple(sorted((o for o in owners if not o.archived), key=lambda o: int(o.id))),
         roles={(t.category, t.type_id): role_of_label[t.label] for t in labels if t.label in role_of_label},
         read_at=s.clock(),

@@ -1,4 +1,4 @@
-"""Mirrors deals with their contacts, companies, line items and stage history, and notices stage entries.
+"""Mirrors deals with their contacts, companies, line items and their past, and notices stage entries.
 
 Trigger: schedule (incremental; `full` reads everything); HubSpot webhooks about deals (only as hints).
 Reads: changed deals since the cursor, or the deals named by events. Writes: the mirror; events into the inbox.
@@ -7,7 +7,7 @@ Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,12 +18,16 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from connectors.hubspot.client import Filter, Sort
+from connectors.hubspot.records import Record
 from flows import services
 from flows.deals import DealFile, read_deals
 from flows.ledger import inbox, mirror, stage_checks
+from flows.ledger.history import Looks, keep_versions
 from flows.ledger.inbox import Event
 from flows.ledger.mirror import WATCH_SINCE, MirrorRow
+from flows.past_values import versions, whole_histories
 from flows.retries import reading
+from flows.rules.exit_criteria import properties_of
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
@@ -188,7 +192,7 @@ async def absorb(
     since = await watch_from_now(s)
     for at in range(0, len(ids), _CHUNK):
         chunk = ids[at : at + _CHUNK]
-        files = await read_deals(s, chunk, history=True, activities=False)
+        files = await read_deals(s, chunk, whole_past=True, activities=False)
         await _store(s, files, since, swept, found)
         # A merged deal answers as its survivor: under its old id it is no more.
         gone = [deal_id for deal_id in chunk if deal_id not in files or files[deal_id].id != deal_id]
@@ -208,31 +212,25 @@ async def _store(
     """One transaction: a stage entry is never stored without the events it calls for."""
     portal, now = await s.portal(), s.clock()
     deals = {file.id: file for file in files.values()}
-    rows = [_row("deals", f.deal) for f in deals.values()]
-    for kind, records in (
-        ("contacts", [c.record for f in deals.values() for c in f.contacts]),
-        ("companies", [c for f in deals.values() for c in f.companies]),
-        ("line_items", [i for f in deals.values() for i in f.line_items]),
-    ):
-        rows += [_row(kind, record) for record in {r.id: r for r in records}.values()]
+    watched = properties_of(s.process)
+    rows = [_row("deals", f.deal, whole_histories(f.deal, watched)) for f in deals.values()]
+    linked = list(_links(list(deals.values())))
+    rows += [_row(kind, record) for kind, _, records in linked for record in records]
     async with s.ledger.write() as tx:
-        moved = await mirror.keep(tx, rows, now=now)
-        changed = {i for kind, i in moved if kind == "deals"}
-        links = {f.id: {c.record.id: sorted(c.roles) for c in f.contacts} for f in deals.values()}
-        changed |= await mirror.keep_links(tx, "deals", "contacts", links)
-        for kind, ids in (
-            ("companies", {f.id: [c.id for c in f.companies] for f in deals.values()}),
-            ("line_items", {f.id: [i.id for i in f.line_items] for f in deals.values()}),
-        ):
-            plain = {deal_id: dict.fromkeys(found, ()) for deal_id, found in ids.items()}
-            changed |= await mirror.keep_links(tx, "deals", kind, plain)
+        kept = await mirror.keep(tx, rows, now=now)
+        changed = {i for kind, i in kept.changed if kind == "deals"}
+        before = {i: read_at for (kind, i), read_at in kept.read_before.items() if kind == "deals"}
+        for kind, links, records in linked:
+            born = {r.id: r.created_at for r in records if r.created_at}
+            changed |= await mirror.keep_links(tx, "deals", kind, links, looks=Looks(now, before, born))
+        await keep_versions(tx, [past for f in deals.values() for past in versions(f.deal, watched)])
         entries = [entry for f in deals.values() for entry in entries_of(f)]
         fresh = await mirror.keep_stage_entries(tx, entries)
         called = await called_for(tx, s, portal, deals.values(), fresh, since)
         await stage_checks.decide(tx, called.checks)
         due = called.events
         recorded = await inbox.record(tx, due, now=now)
-        beside = {f.id for f in deals.values() if not moved.isdisjoint(_beside(f))}
+        beside = {f.id for f in deals.values() if not kept.changed.isdisjoint(_beside(f))}
         await inbox.nudge(tx, sorted(changed | beside), now=now)
     swept.seen += len(deals)
     swept.changed += len(changed)
@@ -241,6 +239,24 @@ async def _store(
     if found is not None:
         for asked, file in files.items():
             found[asked] = tuple(e.kind for e in due if e.deal_id == file.id)
+
+
+Found = Sequence[tuple[Record, Sequence[str]]]
+"""Records beside a deal, each with its labels."""
+
+
+def _links(
+    files: Sequence[DealFile],
+) -> Iterator[tuple[str, dict[str, dict[str, Sequence[str]]], list[Record]]]:
+    """What is on the deals, kind by kind: as associations with their labels, and as records."""
+    found: dict[str, dict[str, Found]] = {
+        "contacts": {f.id: [(c.record, sorted(c.roles)) for c in f.contacts] for f in files},
+        "companies": {f.id: [(company, ()) for company in f.companies] for f in files},
+        "line_items": {f.id: [(item, ()) for item in f.line_items] for f in files},
+    }
+    for kind, beside in found.items():
+        links = {deal_id: {r.id: labels for r, labels in rows} for deal_id, rows in beside.items()}
+        yield kind, links, list({r.id: r for rows in beside.values() for r, _ in rows}.values())
 
 
 def _beside(file: DealFile) -> set[tuple[str, str]]:
@@ -252,8 +268,9 @@ def _beside(file: DealFile) -> set[tuple[str, str]]:
     }
 
 
-def _row(kind: str, record: Any) -> MirrorRow:
-    return MirrorRow(kind, record.id, dict(record.properties), record.updated_at, record.archived)
+def _row(kind: str, record: Record, histories: Sequence[str] = ()) -> MirrorRow:
+    properties = dict(record.properties)
+    return MirrorRow(kind, record.id, properties, record.updated_at, record.archived, histories)
 
 
 def _ms(moment: datetime) -> str:

@@ -17,6 +17,7 @@ from flows.ledger import inbox as inbox_rows
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.inbox import Event, NewEvent
 from flows.ledger.tables import (
+    association_history,
     associations,
     contracts,
     cursors,
@@ -25,6 +26,7 @@ from flows.ledger.tables import (
     inbox,
     overrides,
     papers,
+    property_history,
     records,
     stage_checks,
     stage_history,
@@ -67,9 +69,10 @@ async def _rows(
     tx: AsyncConnection, like: Event, deal_ids: list[str]
 ) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
     """What to copy, table by table. Cursors are few and tell what is known of the account: all of them."""
-    links = await _all(
-        tx, associations, (associations.c.from_type == "deals") & associations.c.from_id.in_(deal_ids)
-    )
+    links, past_links = [
+        await _all(tx, table, (table.c.from_type == "deals") & table.c.from_id.in_(deal_ids))
+        for table in (associations, association_history)
+    ]
     beside: dict[str, set[str]] = {"deals": set(deal_ids)}
     for link in links:
         beside.setdefault(link["to_type"], set()).add(link["to_id"])
@@ -85,6 +88,8 @@ async def _rows(
         (contracts, await _all(tx, contracts, contracts.c.deal_id.in_(deal_ids))),
         (follow_ups, await _all(tx, follow_ups, follow_ups.c.deal_id.in_(deal_ids))),
         (associations, links),
+        (association_history, past_links),
+        (property_history, await _all(tx, property_history, property_history.c.deal_id.in_(deal_ids))),
         (records, mirrored),
         (stage_history, await _all(tx, stage_history, stage_history.c.deal_id.in_(deal_ids))),
         (stage_checks, await _all(tx, stage_checks, stage_checks.c.deal_id.in_(deal_ids))),

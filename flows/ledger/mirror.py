@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.ledger.database import upsert
+from flows.ledger.history import Looks, note_links
 from flows.ledger.tables import associations, cursors, records, stage_history
 
 WATCH_SINCE = "watch_since"
@@ -30,17 +31,28 @@ class StageEntry:
 
 @dataclass(frozen=True)
 class MirrorRow:
-    """A record to keep, in HubSpot's words."""
+    """A record to keep, in HubSpot's words. `histories`: properties whose past values are all kept beside it."""
 
     object_type: str
     object_id: str
     properties: Mapping[str, str | None]
     updated_at: datetime | None
     archived: bool = False
+    histories: Sequence[str] = ()
 
 
-async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime) -> set[tuple[str, str]]:
-    """Store records; returns (type, id) of those whose content really changed (echoes do not count)."""
+@dataclass(frozen=True)
+class Kept:
+    """What storing records came to, by type and id: whose content really changed (echoes do not count), and when
+    those that were known had been read before.
+    """
+
+    changed: set[tuple[str, str]]
+    read_before: Mapping[tuple[str, str], datetime]
+
+
+async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime) -> Kept:
+    """Store records."""
     # Always in the same order, so that two sweeps never wait for each other crosswise.
     by_key = {(row.object_type, row.object_id): row for row in rows}
     ordered = sorted(by_key)
@@ -53,26 +65,31 @@ async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime)
             "updated_at": row.updated_at,
             "archived": row.archived,
             "synced_at": now,
+            "histories": list(row.histories) or None,
         }
         for row in (by_key[key] for key in ordered)
     ]
-    known: dict[tuple[str, str], str] = {}
+    known: dict[tuple[str, str], tuple[str, datetime]] = {}
+    columns = (records.c.object_id, records.c.digest, records.c.synced_at)
     for object_type in dict.fromkeys(kind for kind, _ in ordered):
         ids = [ident for kind, ident in ordered if kind == object_type]
         for some in _chunks(ids):
-            query = sa.select(records.c.object_id, records.c.digest).where(
+            query = sa.select(*columns).where(
                 records.c.object_type == object_type, records.c.object_id.in_(some)
             )
-            known |= {(object_type, ident): digest for ident, digest in await tx.execute(query)}
+            found = await tx.execute(query)
+            known |= {(object_type, ident): (digest, synced_at) for ident, digest, synced_at in found}
     if values:
         statement = upsert(tx, records)
-        fields = ("properties", "digest", "updated_at", "archived", "synced_at")
+        fields = ("properties", "digest", "updated_at", "archived", "synced_at", "histories")
         statement = statement.on_conflict_do_update(
             index_elements=["object_type", "object_id"],
             set_={field: statement.excluded[field] for field in fields},
         )
         await tx.execute(statement, values)
-    return {key for key, row in zip(ordered, values, strict=True) if known.get(key) != row["digest"]}
+    pairs = zip(ordered, values, strict=True)
+    changed = {key for key, row in pairs if key not in known or known[key][0] != row["digest"]}
+    return Kept(changed, {key: synced_at for key, (_, synced_at) in known.items()})
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
@@ -105,8 +122,13 @@ async def keep_links(
     from_type: str,
     to_type: str,
     links: Mapping[str, Mapping[str, Sequence[str]]],
+    *,
+    looks: Looks,
 ) -> set[str]:
-    """Replace the associations of these records: from id -> to id -> labels. Returns the from ids that changed."""
+    """Replace the associations of these records: from id -> to id -> labels. Returns the from ids that changed.
+
+    What came and went is noted, between these `looks`.
+    """
     changed: set[str] = set()
     kinds = sa.and_(associations.c.from_type == from_type, associations.c.to_type == to_type)
     stored: dict[str, dict[str, list[str]]] = {}
@@ -130,6 +152,9 @@ async def keep_links(
             }
             for to_id, labels in sorted(wanted.items())
         ]
+    if changed:
+        wanted_of = {from_id: links[from_id] for from_id in changed}
+        await note_links(tx, (from_type, to_type), stored, wanted_of, looks)
     for some in _chunks(sorted(changed & stored.keys())):
         await tx.execute(sa.delete(associations).where(kinds, associations.c.from_id.in_(some)))
     if rows:
@@ -226,7 +251,8 @@ async def record(tx: AsyncConnection, object_type: str, object_id: str) -> Mirro
     ).first()
     if row is None:
         return None
-    return MirrorRow(row.object_type, row.object_id, row.properties, row.updated_at, row.archived)
+    histories = tuple(row.histories or ())
+    return MirrorRow(row.object_type, row.object_id, row.properties, row.updated_at, row.archived, histories)
 
 
 async def cursor(tx: AsyncConnection, name: str) -> str | None:

@@ -1,6 +1,6 @@
 """Removes what nobody needs any more: deliveries and handled events hold names and addresses.
 
-Effects, contracts, papers, follow-ups and stage history are evidence: they stay. So does every event that has not
+Effects, contracts, papers, follow-ups and the past of deals are evidence: they stay. So does every event that has not
 ended, or that a person has to look at (dead), and the delivery it came with.
 """
 

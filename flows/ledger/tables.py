@@ -181,6 +181,9 @@ records = sa.Table(
     _column("updated_at", UtcTime, nullable=True),
     _column("archived", sa.Boolean),
     _column("synced_at", UtcTime),
+    _column(
+        "histories", sa.JSON(none_as_null=True), nullable=True
+    ),  # properties with all their past values below
 )
 associations = sa.Table(
     "associations",
@@ -241,6 +244,29 @@ overrides = sa.Table(
     _column("revoked_at", UtcTime, nullable=True),
     _column("revoked_by", sa.String(200), nullable=True),
     sa.Index(None, "deal_id", "stage"),
+)
+# Past values of the deal properties that the process asks for. Evidence: nothing is ever removed.
+property_history = sa.Table(
+    "property_history",
+    metadata,
+    _column("deal_id", sa.String(32), primary_key=True),
+    _column("property", sa.String(255), primary_key=True),
+    _column("at", UtcTime, primary_key=True),
+    _column("value", sa.Text, nullable=True),
+)
+# Since when an association, or a label on it, is known: HubSpot keeps no history of them. `label` is empty for the
+# bare association. It came after `absent_at` (null: it was there at the first look) and not after `first_seen_at`.
+association_history = sa.Table(
+    "association_history",
+    metadata,
+    _column("from_type", sa.String(32), primary_key=True),
+    _column("from_id", sa.String(32), primary_key=True),
+    _column("to_type", sa.String(32), primary_key=True),
+    _column("to_id", sa.String(32), primary_key=True),
+    _column("label", sa.String(64), primary_key=True),
+    _column("first_seen_at", UtcTime, primary_key=True),
+    _column("absent_at", UtcTime, nullable=True),
+    _column("gone_at", UtcTime, nullable=True),  # first read without it
 )
 
 cursors = sa.Table(

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 ActivityType = Literal["call", "email", "meeting", "note", "task"]
 ACTIVITY_TYPES: tuple[ActivityType, ...] = get_args(ActivityType)
@@ -117,6 +117,51 @@ class ActivityEvidence(_Part):
         return tuple(kind for kind in ACTIVITY_TYPES if kind in given)
 
 
+class CallNotesEvidence(_Part):
+    """A note or call carries this form from `call_notes`, every heading filled in: ever, or since the deal entered the
+    criterion's stage. A note or call carries one form.
+    """
+
+    call_notes: str
+    since: Literal["stage_entry"] | None = None
+
+
+class ObjectionsEvidence(_Part):
+    """Objections are tasks whose subject begins with `objection_prefix`: every one on the deal is completed, and at
+    least so many were listed.
+    """
+
+    objections: Literal["closed"]
+    at_least: Annotated[int, Field(ge=0, le=20)] = 0
+
+
+class PlanEvidence(_Part):
+    """Every field of this plan from `plans` is filled in; asked only of deals whose owner uses the plan."""
+
+    plan: str
+    _fields: tuple["PropertyEvidence | DateEvidence", ...] = PrivateAttr(default=())
+    _used_by: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def bind(self, fields: Iterable["PropertyEvidence | DateEvidence"], used_by: Iterable[str]) -> None:
+        """Learn what the plan asks for and of whom: once, when the file is read."""
+        self._fields = tuple(fields)
+        self._used_by = frozenset(name.casefold() for name in used_by)
+
+    @property
+    def fields(self) -> tuple["PropertyEvidence | DateEvidence", ...]:
+        """What its fields ask for, one each."""
+        return self._fields
+
+    @property
+    def for_some(self) -> bool:
+        """Whether only some owners use it."""
+        return bool(self._used_by)
+
+    def asked_of(self, owner: frozenset[str] | None) -> bool:
+        """Whether it is asked of a deal whose owner goes by these names (see DealFacts); None: not known, so it is."""
+        return not self._used_by or owner is None or not self._used_by.isdisjoint(owner)
+
+
 class AnyOf(_Part):
     """One of these is enough."""
 
@@ -147,6 +192,9 @@ _KINDS = (
     "document",
     "signature",
     "activity",
+    "call_notes",
+    "objections",
+    "plan",
     "any_of",
     "all_of",
 )
@@ -169,6 +217,8 @@ Leaf = (
     | DocumentEvidence
     | SignatureEvidence
     | ActivityEvidence
+    | CallNotesEvidence
+    | ObjectionsEvidence
 )
 """Evidence that is not made of other evidence."""
 Evidence = Annotated[
@@ -181,6 +231,9 @@ Evidence = Annotated[
     | Annotated[DocumentEvidence, Tag("document")]
     | Annotated[SignatureEvidence, Tag("signature")]
     | Annotated[ActivityEvidence, Tag("activity")]
+    | Annotated[CallNotesEvidence, Tag("call_notes")]
+    | Annotated[ObjectionsEvidence, Tag("objections")]
+    | Annotated[PlanEvidence, Tag("plan")]
     | Annotated[AnyOf, Tag("any_of")]
     | Annotated[AllOf, Tag("all_of")],
     Discriminator(
@@ -196,22 +249,43 @@ _Combined = TypeVar("_Combined", AnyOf, AllOf)
 _MOST_WAYS = 64
 
 
-def leaves(evidence: Evidence) -> Iterator[Leaf]:
-    """What the evidence is made of, in the order of the file."""
+def placed(
+    evidence: Evidence, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Evidence]]:
+    """The evidence itself and all that it is written of, each with the way to it through the file."""
+    yield place, evidence
     if isinstance(evidence, AnyOf | AllOf):
-        for part in _parts(evidence):
-            yield from leaves(part)
-    else:
-        yield evidence
+        key = "any_of" if isinstance(evidence, AnyOf) else "all_of"
+        for number, part in enumerate(_parts(evidence)):
+            yield from placed(part, (*place, key, number))
 
 
-def ways(evidence: Evidence) -> tuple[tuple[Leaf, ...], ...]:
-    """The alternatives that each meet the evidence: sets of leaves that must all hold, in the order of the file."""
+def nodes(evidence: Evidence) -> Iterator[Evidence]:
+    """The same without the ways."""
+    return (node for _, node in placed(evidence))
+
+
+def leaves(evidence: Evidence) -> Iterator[Leaf]:
+    """What the evidence is made of, in the order of the file; a plan is made of its fields."""
+    for node in nodes(evidence):
+        if isinstance(node, PlanEvidence):
+            yield from node.fields
+        elif not isinstance(node, AnyOf | AllOf):
+            yield node
+
+
+def ways(evidence: Evidence, owner: frozenset[str] | None = None) -> tuple[tuple[Leaf, ...], ...]:
+    """The alternatives that each meet the evidence: sets of leaves that must all hold, in the order of the file.
+
+    `owner`: the names of the deal's owner, for plans that only some use.
+    """
     if isinstance(evidence, AnyOf):
-        return tuple(way for part in evidence.any_of for way in ways(part))
+        return tuple(way for part in evidence.any_of for way in ways(part, owner))
     if isinstance(evidence, AllOf):
-        product = itertools.product(*(ways(part) for part in evidence.all_of))
+        product = itertools.product(*(ways(part, owner) for part in evidence.all_of))
         return tuple(tuple(itertools.chain.from_iterable(chosen)) for chosen in product)
+    if isinstance(evidence, PlanEvidence):
+        return (evidence.fields if evidence.asked_of(owner) else (),)
     return ((evidence,),)
 
 

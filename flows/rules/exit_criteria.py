@@ -1,17 +1,22 @@
 """Exit criteria against CRM evidence: facts in, verdicts out; each met criterion names the record that proves it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
 
 from flows.rules.counting import number_of
+from flows.rules.deal_activities import look_for_activities, look_for_call_notes, look_for_objections
+from flows.rules.deal_facts import Activity as Activity
+from flows.rules.deal_facts import DealFacts as DealFacts
+from flows.rules.deal_facts import Found
+from flows.rules.deal_facts import Objection as Objection
+from flows.rules.deal_facts import Proof as Proof
 from flows.rules.evidence import (
     ActivityEvidence,
-    ActivityType,
     AllOf,
     AnyOf,
+    CallNotesEvidence,
     CompanyEvidence,
     ContactEvidence,
     ContactsEvidence,
@@ -20,48 +25,13 @@ from flows.rules.evidence import (
     Evidence,
     Leaf,
     LineItemEvidence,
+    ObjectionsEvidence,
+    PlanEvidence,
     PropertyEvidence,
     SignatureEvidence,
     leaves,
 )
 from flows.rules.sales_process import Criterion, SalesProcess
-
-
-class Proof(NamedTuple):
-    """A record that proves something: deal, contact, company, line_item, an activity type, document or signature.
-
-    `at`: since when it does, where the record itself says so.
-    """
-
-    kind: str
-    id: str
-    at: datetime | None = None
-
-
-class Activity(NamedTuple):
-    """Something that has taken place on the deal. `id`: HubSpot's."""
-
-    type: ActivityType
-    id: str
-    at: datetime
-
-
-@dataclass(frozen=True)
-class DealFacts:
-    """What the CRM and our frozen papers say about a deal at one moment. Ids are HubSpot's."""
-
-    deal_id: str
-    stage: str | None  # key in the process, None when the deal stands outside it
-    properties: Mapping[str, str | None] = field(default_factory=dict)
-    contacts: Mapping[str, frozenset[str]] = field(default_factory=dict)  # contact id -> role keys
-    companies: frozenset[str] = frozenset()
-    line_items: frozenset[str] = frozenset()
-    documents: frozenset[str] = frozenset()
-    signature: str | None = None  # completed, declined, ... of the newest contract, read back
-    activities: Sequence[Activity] = ()
-    entered: Mapping[str, datetime] = field(default_factory=dict)  # stage key -> see `entered_at`
-    papers: Mapping[str, Proof] = field(default_factory=dict)  # the records behind documents and signature
-    read_at: datetime | None = None  # without it nothing that depends on today is met
 
 
 @dataclass(frozen=True)
@@ -118,7 +88,9 @@ def properties_of(process: SalesProcess) -> tuple[str, ...]:
 
 def asks_for_entries(process: SalesProcess) -> bool:
     """Whether some exit criterion depends on when a deal entered its stage."""
-    return any(isinstance(leaf, ActivityEvidence) and leaf.since for leaf in evidence_of(process))
+    return any(
+        isinstance(leaf, ActivityEvidence | CallNotesEvidence) and leaf.since for leaf in evidence_of(process)
+    )
 
 
 def unmet(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
@@ -148,14 +120,6 @@ def entered_at(
     return entered
 
 
-class Found(NamedTuple):
-    """What there is: `text` names it (empty when it is not enough), `missing` says what would be."""
-
-    text: str
-    missing: str
-    records: tuple[Proof, ...] = ()
-
-
 def look(evidence: Evidence, facts: DealFacts, stage: str) -> Found:
     """What proves this evidence. `stage`: whose criterion asks for it."""
     match evidence:
@@ -181,7 +145,13 @@ def look(evidence: Evidence, facts: DealFacts, stage: str) -> Found:
             missing = f"the signature request to be {state}"
             return Found(f"signature {state}" if facts.signature == state else "", missing, (proof,))
         case ActivityEvidence() as wanted:
-            return _activity(wanted, facts, stage)
+            return look_for_activities(wanted, facts, stage)
+        case CallNotesEvidence() as wanted:
+            return look_for_call_notes(wanted, facts, stage)
+        case ObjectionsEvidence() as wanted:
+            return look_for_objections(wanted, facts)
+        case PlanEvidence() as wanted:
+            return _plan(wanted, facts, stage)
         case AnyOf(any_of=parts):
             looks = [look(part, facts, stage) for part in parts]
             missing = "one of: " + "; or ".join(x.missing for x in looks)
@@ -201,31 +171,6 @@ def day_of(value: str | None) -> date | None:
         return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
     except (ValueError, OverflowError):
         return None
-
-
-def counted(wanted: ActivityEvidence, facts: DealFacts, stage: str) -> list[Activity]:
-    """The activities that count towards this evidence, newest first; empty before the stage is entered."""
-    since: datetime | None = None
-    if wanted.since is not None:
-        since = facts.entered.get(stage)
-    elif wanted.within_days is not None and facts.read_at is not None:
-        since = facts.read_at - timedelta(days=wanted.within_days)
-    if since is None and (wanted.since is not None or wanted.within_days is not None):
-        return []
-    types = wanted.types
-    found = [
-        activity
-        for activity in facts.activities
-        if activity.type in types
-        and (since is None or activity.at >= since)
-        and (facts.read_at is None or activity.at <= facts.read_at)
-    ]
-    return sorted(found, key=lambda activity: (activity.at, activity.id), reverse=True)
-
-
-def in_words(types: Sequence[str]) -> str:
-    """Several activity types as one noun."""
-    return "activity record" if len(types) > 4 else " or ".join(types)
 
 
 def _judge(criterion: Criterion, facts: DealFacts, stage: str) -> Verdict:
@@ -308,15 +253,10 @@ def _date(wanted: DateEvidence, facts: DealFacts) -> Found:
     return Found(f"deal property {name}" if met else "", missing, (Proof("deal", facts.deal_id),))
 
 
-def _activity(wanted: ActivityEvidence, facts: DealFacts, stage: str) -> Found:
-    found = counted(wanted, facts, stage)
-    missing = f"at least {number_of(wanted.at_least, in_words(wanted.types))}"
-    if wanted.since is not None:
-        missing += f" since the deal entered {stage.replace('_', ' ')}" if stage else " since stage entry"
-    elif wanted.within_days is not None:
-        missing += f" within {number_of(wanted.within_days, 'day')}"
-    missing += f", {len(found)} found"
-    if len(found) < wanted.at_least:
-        return Found("", missing)
-    records = tuple(Proof(one.type, one.id, one.at) for one in found[: wanted.at_least])
-    return Found(", ".join(f"{one.kind} {one.id}" for one in records), missing, records)
+def _plan(wanted: PlanEvidence, facts: DealFacts, stage: str) -> Found:
+    name, proof = f"plan {wanted.plan.replace('_', ' ')}", (Proof("deal", facts.deal_id),)
+    if not wanted.asked_of(facts.owner):
+        return Found(f"the {name} is not asked of this owner's deals", "", proof)
+    lacking = [found.missing for one in wanted.fields if not (found := look(one, facts, stage)).text]
+    missing = f"{name}: {' and '.join(lacking)}"
+    return Found("" if lacking else f"the {name} on the deal", missing, proof)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from flows.rules.counting import number_of
 from flows.rules.evidence import (
     ActivityEvidence,
+    CallNotesEvidence,
     CompanyEvidence,
     ContactEvidence,
     ContactsEvidence,
@@ -18,9 +19,9 @@ from flows.rules.evidence import (
     DocumentEvidence,
     Leaf,
     LineItemEvidence,
+    ObjectionsEvidence,
     PropertyEvidence,
     SignatureEvidence,
-    leaves,
     ways,
 )
 from flows.rules.exit_criteria import DealFacts, Verdict, asked_before, judge, look, unmet
@@ -103,11 +104,12 @@ class _Search:
         options: list[list[int]] = []
         for stage, criterion in asked:
             masks: list[int] = []
-            for way in ways(criterion.evidence):
+            for way in ways(criterion.evidence, facts.owner):
                 mask = 0
                 for leaf in way:
                     # Only where the stage matters does it make two askings of the same different ones.
-                    place = stage if isinstance(leaf, ActivityEvidence) and leaf.since else ""
+                    timed = isinstance(leaf, ActivityEvidence | CallNotesEvidence) and leaf.since
+                    place = stage if timed else ""
                     number = numbers.setdefault((leaf, place), len(numbers))
                     if number == len(self.wanted):
                         self.wanted.append(Wanted(leaf, place))
@@ -164,7 +166,11 @@ class _Search:
 
     def _signed(self, need: Need) -> Need:
         """With the criteria that ask for it, and who supplies it according to them."""
-        criteria = [c for _, c in self.asked if any(leaf in need.serves for leaf in leaves(c.evidence))]
+        criteria = [
+            c
+            for _, c in self.asked
+            if any(leaf in need.serves for way in ways(c.evidence, self.facts.owner) for leaf in way)
+        ]
         return replace(
             need,
             criteria=tuple(c.key for c in criteria),
@@ -195,6 +201,8 @@ def _parts(wanted: Sequence[Wanted]) -> list[int]:
                 thing = "contacts"
             case DocumentEvidence(document=kind):
                 thing = f"document {kind}"
+            case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence():
+                thing = "activities"
             case leaf:
                 thing = type(leaf).__name__
         masks[thing] = masks.get(thing, 0) | 1 << number
@@ -209,7 +217,7 @@ def _missing(wanted: Sequence[Wanted], facts: DealFacts) -> tuple[Need, ...] | N
     match served[0]:
         case PropertyEvidence() | DateEvidence():
             return missing_properties(wanted, facts)
-        case ActivityEvidence():
+        case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence():
             return missing_activities(wanted, facts)
         case ContactEvidence() | ContactsEvidence():
             return _contacts(served, facts)

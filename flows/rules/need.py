@@ -17,9 +17,10 @@ class Wanted(NamedTuple):
 class Need:
     """One fact, or `count` equal ones, that would help to open a gate.
 
-    `kind`: property, contact, company, line_item, document, signature or activity. `name`: which property, role,
-    kind of document or type of activity. `options`: for an activity all types that would do, for a property one
-    value that would do, where the evidence gives one away.
+    `kind`: property, contact, company, line_item, document, signature, activity, call_notes or objection. `name`:
+    which property, role, kind of document, type of activity or form; objections are `open` or `new`. `options`: for an
+    activity (and call notes) all types that would do, for a property one value that would do, where the evidence
+    gives one away.
     """
 
     kind: str

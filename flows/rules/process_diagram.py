@@ -27,14 +27,15 @@ def diagram(process: SalesProcess) -> str:
     columns = math.ceil(len(process.stages) / rows)
     cards = [_Card(stage, *divmod(i, columns)) for i, stage in enumerate(process.stages)]
     arrows = Arrows(process, [card.place for card in cards], HEAD)
-    y = TOP
+    width = 2 * EDGE + columns * (CARD + GAP) - GAP
+    persona = _persona(process, (width - 2 * EDGE) // 7)
+    y = TOP + LINE * len(persona)
     for row in range(rows):
         height = max(card.needs for card in cards if card.place.row == row)
         for place in (card.place for card in cards if card.place.row == row):
             place.x, place.y = EDGE + place.column * (CARD + GAP), y
             place.width, place.height = CARD, height
         y += height + arrows.room(row)
-    width = 2 * EDGE + columns * (CARD + GAP) - GAP
     staying = arrows.staying()
     bottom = y + 20 * len(staying) + 34
     parts = [
@@ -45,6 +46,7 @@ def diagram(process: SalesProcess) -> str:
         f'<rect width="{width}" height="{bottom}" fill="#f5f7fa"/>',
         svg.text(EDGE, 38, process.name, size=22, weight=600),
         svg.text(EDGE, 60, f"HubSpot pipeline: {process.pipeline}", fill=svg.SOFT),
+        *(svg.text(EDGE, 80 + LINE * n, line) for n, line in enumerate(persona)),
         *arrows.drawn(width),
         *(part for card in cards for part in card.drawn()),
         *(svg.text(EDGE, y + 6 + 20 * n, line, fill=svg.SOFT) for n, line in enumerate(staying)),
@@ -52,6 +54,14 @@ def diagram(process: SalesProcess) -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _persona(process: SalesProcess, letters: int) -> list[str]:
+    """Who buys, in lines of so many letters."""
+    if process.buyer is None:
+        return []
+    said = [text.rstrip(".") for _, text in process.buyer]
+    return svg.wrapped("Who buys: {}. Their problem: {}. How they decide: {}.".format(*said), letters)
 
 
 class _Card:
@@ -65,6 +75,10 @@ class _Card:
         self._lines(stage.buyer_step, 30, style="italic")
         self._heading("How we help")
         self._lines(stage.help, 30)
+        if stage.materials:
+            self._heading("To give the buyer")
+        for one in stage.materials:
+            self._lines(one.name, 30)
         if stage.on_enter:
             self._heading("By itself, on entry")
         for action in stage.on_enter:

@@ -3,6 +3,14 @@
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
+from flows.rules.evidence import (
+    ActivityEvidence,
+    CallNotesEvidence,
+    DateEvidence,
+    ObjectionsEvidence,
+    PlanEvidence,
+    nodes,
+)
 from flows.rules.process_finding import Finding, Spot, spots
 from flows.rules.sales_process import (
     ContactEvidence,
@@ -47,6 +55,18 @@ def implies(given: object, other: object) -> bool:
             return many >= few
         case PropertyEvidence(), PropertyEvidence() if given.property == other.property:
             return _property_implies(given, other)
+        case DateEvidence(date=name), PropertyEvidence(is_="set") if other.property == name:
+            return True
+        case CallNotesEvidence(), CallNotesEvidence(since=None):
+            return given.call_notes == other.call_notes
+        case CallNotesEvidence(), ActivityEvidence(at_least=1, within_days=None):
+            return {"note", "call"} <= set(other.types) and other.since in {None, given.since}
+        case ObjectionsEvidence(at_least=many), ObjectionsEvidence(at_least=few):
+            return many >= few
+        case PlanEvidence(for_some=False), _:
+            return any(implies(field, other) for field in given.fields)
+        case _, PlanEvidence():
+            return all(implies(given, field) for field in other.fields)
         case _:
             return False
 
@@ -93,6 +113,8 @@ def _redundant(process: SalesProcess) -> Iterator[Finding]:
     before: list[Spot] = []
     for spot in spots(process):
         for earlier in before:
+            if earlier.stage_at != spot.stage_at and _of_its_stage(spot) and _of_its_stage(earlier):
+                continue
             mine, theirs = spot.criterion.evidence, earlier.criterion.evidence
             place, example = (
                 (*spot.place, "evidence"),
@@ -114,27 +136,50 @@ def _redundant(process: SalesProcess) -> Iterator[Finding]:
         before.append(spot)
 
 
+def _of_its_stage(spot: Spot) -> bool:
+    """Whether the evidence counts from the entry into the criterion's own stage: elsewhere it is something else."""
+    return any(getattr(node, "since", None) for node in nodes(spot.criterion.evidence))
+
+
 def _nobody(spot: Spot) -> Iterator[Finding]:
     """The one who is to supply it cannot."""
     criterion, place = spot.criterion, (*spot.place, "supplied_by")
     evidence = criterion.evidence
-    if criterion.supplied_by == "worker":
-        role = isinstance(evidence, ContactEvidence) and evidence.contact != "any"
-        foreign = (
-            isinstance(evidence, PropertyEvidence)
-            and not evidence.property.startswith("dealflow_")
-            and evidence.property not in _WORKER_SETS
-        )
-        if role or foreign or isinstance(evidence, LineItemEvidence):
-            what = "labels no contacts" if role else "writes no line items"
-            what = f"does not write {evidence.property}" if isinstance(evidence, PropertyEvidence) else what
-            reason = f"the worker {what}: nobody supplies this (Inspectable)"
-            yield Finding("nobody-supplies", "error", place, reason, "supplied_by: rep")
-    elif criterion.supplied_by == "buyer" and isinstance(
-        evidence, ContactEvidence | PropertyEvidence | LineItemEvidence
-    ):
+    if criterion.supplied_by == "worker" and (what := _not_by_the_worker(evidence)):
+        reason = f"the worker {what}: nobody supplies this (Inspectable)"
+        yield Finding("nobody-supplies", "error", place, reason, "supplied_by: rep")
+    elif criterion.supplied_by == "buyer" and isinstance(evidence, _WRITTEN):
         reason = "buyers do not write into the CRM: nobody is asked to note this (Inspectable)"
         yield Finding("nobody-supplies", "warning", place, reason, "supplied_by: rep")
+
+
+_WRITTEN = (
+    ContactEvidence
+    | PropertyEvidence
+    | LineItemEvidence
+    | CallNotesEvidence
+    | ObjectionsEvidence
+    | PlanEvidence
+)
+
+
+def _not_by_the_worker(evidence: object) -> str:
+    """What the worker does not do, where this evidence would take it; else empty."""
+    match evidence:
+        case ContactEvidence() if evidence.contact != "any":
+            return "labels no contacts"
+        case LineItemEvidence():
+            return "writes no line items"
+        case PropertyEvidence(property=name) if not name.startswith("dealflow_") and name not in _WORKER_SETS:
+            return f"does not write {name}"
+        case CallNotesEvidence():
+            return "takes no call notes"
+        case ObjectionsEvidence():
+            return "closes no objections"
+        case PlanEvidence():
+            return "makes no plans with the buyer"
+        case _:
+            return ""
 
 
 def _sizes(process: SalesProcess) -> Iterator[Finding]:

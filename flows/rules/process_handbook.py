@@ -1,8 +1,9 @@
 """The process as a handbook in Markdown for the people who sell; generated, so that all read the same."""
 
-import re
 from collections.abc import Iterator, Mapping
 
+from flows.rules.process_chapters import call_notes, materials, persona, plans
+from flows.rules.process_chapters import md as _md
 from flows.rules.process_text import (
     ACTIONS,
     ENDINGS,
@@ -32,6 +33,7 @@ def _lines(process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
     yield "A deal moves on when everything listed is true **and** can be seen in HubSpot."
     yield "How you get there is up to you."
     yield ""
+    yield from persona(process)
     yield "| Stage | The buyer | Ready to move on when | Probability |"
     yield "|---|---|---|---:|"
     for stage in process.stages:
@@ -57,11 +59,14 @@ def _lines(process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
     if lines := hand_over_text(process):
         yield from ["", "## When a deal is won", ""]
         yield from (f"- {_md(line)}" for line in lines)
+    yield from plans(process)
+    yield from call_notes(process)
 
 
 def _stage(stage: Stage, process: SalesProcess, labels: Mapping[str, str]) -> Iterator[str]:
     yield f"**The buyer:** {_md(stage.buyer_step)}.  "
     yield f"**How we help:** {_md(stage.help)}."
+    yield from materials(stage)
     for action in stage.on_enter:
         yield ""
         does = ACTIONS.get(action, action)
@@ -82,9 +87,3 @@ def _stage(stage: Stage, process: SalesProcess, labels: Mapping[str, str]) -> It
         yield from ["", f"A deal comes here from {names} only."]
     if stage is not process.stages[0] and stage.closed != "lost":
         yield from ["", f"A deal that is moved here too early: {MODES[stage.mode]}."]
-
-
-def _md(text: str) -> str:
-    """Text that means itself in Markdown, without a full stop at its end."""
-    plain = " ".join(text.split()).removesuffix(".")
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", plain)

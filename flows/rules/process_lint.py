@@ -46,18 +46,24 @@ def lint(
 
 
 def _emails(process: SalesProcess, emails: Collection[str]) -> list[Finding]:
-    """Follow-ups that name an e-mail template which nobody wrote."""
+    """Follow-ups and materials that name an e-mail template which nobody wrote."""
     known = ", ".join(sorted(emails)) or "none"
+    asked: list[tuple[Place, str | None]] = []
+    for i, stage in enumerate(process.stages):
+        asked += [
+            (("stages", i, "materials", n, "email"), one.email) for n, one in enumerate(stage.materials)
+        ]
+        asked += [(("stages", i, "follow_up", "email"), stage.follow_up.email)] if stage.follow_up else []
     return [
         Finding(
             "email-missing",
             "error",
-            ("stages", i, "follow_up", "email"),
-            f"there is no e-mail template {stage.follow_up.email!r}",
-            f"write templates/email/{stage.follow_up.email}.yaml, or name one of these: {known}",
+            place,
+            f"there is no e-mail template {name!r}",
+            f"write templates/email/{name}.yaml, or name one of these: {known}",
         )
-        for i, stage in enumerate(process.stages)
-        if stage.follow_up is not None and stage.follow_up.email not in {None, *emails}
+        for place, name in asked
+        if name not in {None, *emails}
     ]
 
 

@@ -16,6 +16,8 @@ def process_schema() -> dict[str, Any]:
     parts["ContactEvidence"]["properties"]["contact"]["enum"] = ["any", *Roles.model_fields]
     parts["PropertyEvidence"]["minProperties"] = 2
     parts["OutcomeRule"] |= {"minProperties": 1, "maxProperties": 1}
+    for named in ("call_notes", "plans"):
+        schema["properties"][named]["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sales process", **schema}
 
 

@@ -8,12 +8,15 @@ from flows.rules.evidence import (
     ActivityEvidence,
     AllOf,
     AnyOf,
+    CallNotesEvidence,
     CompanyEvidence,
     ContactEvidence,
     ContactsEvidence,
     DateEvidence,
     DocumentEvidence,
     LineItemEvidence,
+    ObjectionsEvidence,
+    PlanEvidence,
     PropertyEvidence,
     SignatureEvidence,
 )
@@ -94,6 +97,15 @@ def evidence_text(
             return "the signature request, read back from Dropbox Sign: signed by all"
         case ActivityEvidence():
             return _activities(evidence)
+        case CallNotesEvidence(call_notes=name, since=since):
+            when = " since the deal came into this stage" if since else ""
+            return (
+                f"a note or call{when} with the call notes {name.replace('_', ' ')}, every heading filled in"
+            )
+        case ObjectionsEvidence():
+            return _objections(evidence, process.objection_prefix)
+        case PlanEvidence(plan=name):
+            return f"the {process.plans[name].label}, every field filled in"
         case AnyOf(any_of=parts):
             return "one of: " + "; ".join(_part(part, process, labels) for part in parts)
         case AllOf(all_of=parts):
@@ -148,6 +160,12 @@ def _activities(evidence: ActivityEvidence) -> str:
     elif evidence.within_days is not None:
         when = f" in the last {days(evidence.within_days).removeprefix('1 ')}"
     return f"{count} {what}{when}"
+
+
+def _objections(evidence: ObjectionsEvidence, prefix: str) -> str:
+    least = evidence.at_least
+    count = "" if not least else "; there is at least one" if least == 1 else f"; there are at least {least}"
+    return f"every task whose subject begins with “{prefix}” is finished{count}"
 
 
 def _as_written(values: dict[str, object]) -> Iterator[str]:

@@ -32,10 +32,24 @@ _SIMPLE = (
 
 def check_wording(process: SalesProcess) -> Iterator[Finding]:
     """Findings on every sentence of the process."""
+    yield from _buyer(process)
     for spot in spots(process):
         yield from _criterion(spot)
     yield from _stages(process)
     yield from _repeated(process)
+
+
+def _buyer(process: SalesProcess) -> Iterator[Finding]:
+    """Whose way the stages follow."""
+    example = "buyer: {who: ..., problem: ..., decides: ...}: start from who buys and how, then hang the stages on it"
+    if process.buyer is None:
+        reason = "nothing says who buys, what their problem is and how they decide (Buyer-centric)"
+        yield Finding("no-buyer", "warning", ("buyer",), reason, example)
+        return
+    for name, text in process.buyer:
+        if words.PLACEHOLDER.fullmatch(text.strip(" .-")):
+            reason = f"{text!r} says nothing about the buyer (Buyer-centric)"
+            yield Finding("no-buyer", "warning", ("buyer", name), reason, example)
 
 
 def _criterion(spot: Spot) -> Iterator[Finding]:

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from flows.rules.buyer import Buyer, Material
+from flows.rules.call_notes import CallNotes
+from flows.rules.evidence import CallNotesEvidence, PlanEvidence, leaves, placed
 from flows.rules.evidence import CompanyEvidence as CompanyEvidence
 from flows.rules.evidence import ContactEvidence as ContactEvidence
 from flows.rules.evidence import DocumentEvidence as DocumentEvidence
@@ -12,24 +15,22 @@ from flows.rules.evidence import Evidence as Evidence
 from flows.rules.evidence import LineItemEvidence as LineItemEvidence
 from flows.rules.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.evidence import SignatureEvidence as SignatureEvidence
-from flows.rules.evidence import leaves
 from flows.rules.follow_up_plan import FollowUp
 from flows.rules.hand_over_plan import HandOver
+from flows.rules.plans import BuyerPlan, evidence_of_field, refuse_shared_fields
 from flows.rules.process_error import ProcessError as ProcessError
 from flows.rules.process_error import WrongAt, problem_of, repeated
+from flows.rules.process_part import Key, Label, Part, Sentence
+from flows.rules.seller import CounterSigner as CounterSigner
+from flows.rules.seller import Routing as Routing
+from flows.rules.seller import RoutingRule as RoutingRule
+from flows.rules.seller import Seller as Seller
 
-Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Sentence = Annotated[str, Field(min_length=3, max_length=300)]
-Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 OnEnter = Literal["generate_proposal", "send_contract", "hand_over"]
 Mode = Literal["observe", "warn", "revert"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Criterion(_Part):
+class Criterion(Part):
     """One thing that must be true for a deal to leave its stage, and what in the CRM proves it."""
 
     key: Key
@@ -43,12 +44,12 @@ class Criterion(_Part):
     """What in the CRM proves it."""
 
 
-class Stage(_Part):
+class Stage(Part):
     """A place where the buyer cannot go on alone."""
 
     key: Key
     """Ours: stored in the ledger, so it stays when the label changes."""
-    label: Annotated[str, Field(min_length=1, max_length=100)]
+    label: Label
     hubspot_stage: str = ""
     """HubSpot's stage, by id or label, where it is not called as `label`."""
     probability: Annotated[float, Field(ge=0, le=1)]
@@ -57,6 +58,8 @@ class Stage(_Part):
     """What the buyer does here."""
     help: Sentence
     """What the rep does for the buyer here."""
+    materials: tuple[Material, ...] = ()
+    """What the buyer is given here."""
     mode: Mode = "warn"
     """A deal that is moved here with its gate unmet: count it, tell its owner, or move it back."""
     enter_from: tuple[Key, ...] = ()
@@ -85,48 +88,10 @@ class Stage(_Part):
         return self
 
 
-class Person(_Part):
-    """Someone with a name and an address."""
-
-    name: Annotated[str, Field(min_length=1)]
-    email: Email
-
-
-class CounterSigner(Person):
-    """Who signs for us, after the client."""
-
-    title: str = ""
-
-
-class Seller(_Part):
-    """Who sells: printed on documents. The counter-signer signs after the client."""
-
-    name: Annotated[str, Field(min_length=1)]
-    address: Annotated[str, Field(min_length=1)]
-    email: Email
-    governing_law: str = ""
-    payment_days: Annotated[int, Field(ge=0, le=365)] = 30
-    counter_signer: CounterSigner | None = None
-
-
-class RoutingRule(_Part):
-    """Leads from these countries (ISO codes) go to this owner."""
-
-    country: Annotated[tuple[str, ...], Field(min_length=1)]
-    owner: Email
-
-
-class Routing(_Part):
-    """Who gets a new deal."""
-
-    rules: tuple[RoutingRule, ...] = ()
-    otherwise: Literal["take_turns"] | Email = "take_turns"
-
-
 RoleLabel = Annotated[str, Field(min_length=1)]
 
 
-class Roles(_Part):
+class Roles(Part):
     """Association labels between deal and contact that carry a role. The optional ones are in force when they are
     named here or asked for by a criterion: see `SalesProcess.role_labels`.
     """
@@ -151,7 +116,7 @@ def _refuse_shared(labels: Sequence[str]) -> None:
         raise ValueError("each role needs a label of its own")
 
 
-class OutcomeRule(_Part):
+class OutcomeRule(Part):
     """What an ended signature request does to the deal: move it to a stage, or leave it and tell."""
 
     move_to: Key | None = None
@@ -164,7 +129,7 @@ class OutcomeRule(_Part):
         return self
 
 
-class SignatureOutcomes(_Part):
+class SignatureOutcomes(Part):
     """Every way a signature request can end must be answered; a completed one moves the deal."""
 
     completed: OutcomeRule
@@ -181,19 +146,32 @@ class SignatureOutcomes(_Part):
         return rule
 
 
-class SalesProcess(_Part):
+class SalesProcess(Part):
     """The whole file."""
 
     name: str
     pipeline: Annotated[str, Field(min_length=1)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     locale: str = "en_US"
+    buyer: Buyer | None = None
     seller: Seller
     routing: Routing = Routing()
     roles: Roles = Roles()
+    call_notes: Mapping[Key, CallNotes] = Field(default_factory=dict)
+    """Forms for the notes of calls, by name."""
+    plans: Mapping[Key, BuyerPlan] = Field(default_factory=dict)
+    """Plans made with the buyer, by name."""
+    objection_prefix: Annotated[str, Field(pattern=r"^\S(.{0,38}\S)?$")] = "Objection:"
+    """How the subject of a task begins that lists an objection."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=2)]
     signature_outcomes: SignatureOutcomes
     hand_over: HandOver = HandOver()
+
+    @field_validator("plans")
+    @classmethod
+    def _plans_fit(cls, plans: Mapping[str, BuyerPlan]) -> Mapping[str, BuyerPlan]:
+        refuse_shared_fields(plans)
+        return plans
 
     @field_validator("stages")
     @classmethod
@@ -228,15 +206,32 @@ class SalesProcess(_Part):
                     what = "is the stage itself" if key == stage.key else "is no stage of this file"
                     text = f"{key!r} {what}: there are {', '.join(k for k in self.keys if k != stage.key)}"
                     raise WrongAt(text, "stages", i, "enter_from", n)
-        roles = ["any", *type(self.roles).model_fields]
         for i, stage in enumerate(self.stages):
             for n, criterion in enumerate(stage.exit_criteria):
-                for evidence in leaves(criterion.evidence):
-                    if isinstance(evidence, ContactEvidence) and evidence.contact not in roles:
-                        text = f"there is no role {evidence.contact!r}: there are {', '.join(roles)}"
-                        raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", "contact")
+                for place, evidence in placed(criterion.evidence):
+                    if unknown := self._unknown(evidence):
+                        kind, text = unknown
+                        raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", *place, kind)
+                    if isinstance(evidence, PlanEvidence):
+                        plan = self.plans[evidence.plan]
+                        evidence.bind(map(evidence_of_field, plan.fields), plan.used_by)
         _refuse_shared(list(self.role_labels.values()))
         return self
+
+    def _unknown(self, evidence: Evidence) -> tuple[str, str] | None:
+        """The key under which this evidence names what the file does not have, and what to say."""
+        match evidence:
+            case ContactEvidence(contact=name):
+                key, what, known = "contact", "role", ["any", *type(self.roles).model_fields]
+            case CallNotesEvidence(call_notes=name):
+                key, what, known = "call_notes", "form in call_notes", list(self.call_notes)
+            case PlanEvidence(plan=name):
+                key, what, known = "plan", "plan in plans", list(self.plans)
+            case _:
+                return None
+        if name in known:
+            return None
+        return key, f"there is no {what} {name!r}: there {'are ' + ', '.join(known) if known else 'is none'}"
 
     @property
     def role_labels(self) -> dict[str, str]:

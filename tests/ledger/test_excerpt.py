@@ -11,6 +11,7 @@ from flows.ledger import contracts, follow_ups, inbox, mirror, papers, tables
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Writer, perform
 from flows.ledger.excerpt import excerpt
+from flows.ledger.history import Looks, Version, keep_versions
 from flows.ledger.inbox import Event, NewEvent
 from flows.ledger.mirror import MirrorRow, StageEntry
 
@@ -64,7 +65,10 @@ async def _furnish(ledger: Ledger, desk: Any, vendor: Any, deal_id: str) -> Even
             ],
             now=now,
         )
-        await mirror.keep_links(tx, "deals", "contacts", {deal_id: {f"c{deal_id}": ["signer"]}})
+        await mirror.keep_links(
+            tx, "deals", "contacts", {deal_id: {f"c{deal_id}": ["signer"]}}, looks=Looks(now)
+        )
+        await keep_versions(tx, [Version(deal_id, "amount", "1", now)])
         await mirror.keep_stage_entries(tx, [StageEntry(deal_id, "5", now)])
         await mirror.move_cursor(tx, "watch_since", now.isoformat(), now=now)
     return await desk.row(event_id)  # type: ignore[no-any-return]

@@ -8,12 +8,13 @@ import pytest
 
 from flows.ledger import mirror
 from flows.ledger.database import Ledger
+from flows.ledger.history import Looks
 from flows.ledger.mirror import MirrorRow, StageEntry
 
 
 async def _keep(ledger: Ledger, clock: Any, *rows: MirrorRow) -> set[tuple[str, str]]:
     async with ledger.write() as tx:
-        return await mirror.keep(tx, rows, now=clock())
+        return (await mirror.keep(tx, rows, now=clock())).changed
 
 
 def _deal(deal_id: str = "1", *, archived: bool = False, **properties: str | None) -> MirrorRow:
@@ -67,7 +68,7 @@ async def test_a_changed_association_is_a_change(ledger: Ledger, clock: Any) -> 
 
     async def links(*targets: tuple[str, list[str]], kind: str = "contacts") -> set[str]:
         async with ledger.write() as tx:
-            return await mirror.keep_links(tx, "deals", kind, {"1": dict(targets)})
+            return await mirror.keep_links(tx, "deals", kind, {"1": dict(targets)}, looks=Looks(clock()))
 
     assert await links(("7", [])) == {"1"}
     assert await links(("7", [])) == set()
@@ -81,15 +82,16 @@ async def test_a_changed_association_is_a_change(ledger: Ledger, clock: Any) -> 
     assert await links(("9", []), kind="companies") == set()
 
 
-async def test_links_of_other_deals_stay(ledger: Ledger) -> None:
+async def test_links_of_other_deals_stay(ledger: Ledger, clock: Any) -> None:
     """Only the records that were read are replaced."""
     async with ledger.write() as tx:
-        assert await mirror.keep_links(tx, "deals", "contacts", {"1": {"7": []}, "2": {"7": []}}) == {
-            "1",
-            "2",
-        }
-        assert await mirror.keep_links(tx, "deals", "contacts", {"1": {}}) == {"1"}
-        assert await mirror.keep_links(tx, "deals", "contacts", {"2": {"7": []}}) == set()
+        for links, changed in (
+            ({"1": {"7": []}, "2": {"7": []}}, {"1", "2"}),
+            ({"1": {}}, {"1"}),
+            ({"2": {"7": []}}, set()),
+        ):
+            looks = Looks(clock())
+            assert await mirror.keep_links(tx, "deals", "contacts", links, looks=looks) == changed
 
 
 async def test_a_stage_entry_is_new_once(ledger: Ledger, clock: Any) -> None:
@@ -159,9 +161,8 @@ async def test_sweeps_at_the_same_time(ledger: Ledger, other_ledger: Ledger, clo
     async def sweep(handle: Ledger, order: int) -> None:
         async with handle.write() as tx:
             await mirror.keep(tx, rows[::order], now=clock())
-            await mirror.keep_links(
-                tx, "deals", "contacts", {r.object_id: {"7": ["signer"]} for r in rows[::order]}
-            )
+            links = {r.object_id: {"7": ["signer"]} for r in rows[::order]}
+            await mirror.keep_links(tx, "deals", "contacts", links, looks=Looks(clock()))
             await mirror.keep_stage_entries(
                 tx, [StageEntry(r.object_id, "s1", clock()) for r in rows[::order]]
             )

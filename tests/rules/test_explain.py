@@ -11,13 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.rules.evidence import ACTIVITY_TYPES
-from flows.rules.exit_criteria import Activity, DealFacts, asked_before, judge, unmet
+from flows.rules.exit_criteria import Activity, DealFacts, Objection, asked_before, judge, unmet
 from flows.rules.explain import Explanation, explain, smallest
 from flows.rules.need import Need
 from flows.rules.sales_process import Criterion, SalesProcess, parse_process
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROLES = ("signer", "decision_maker", "budget_holder", "legal")
+FORMS = ("discovery", "demo")
+PLANS = {
+    "all": {
+        "label": "For all",
+        "fields": [
+            {"property": "p", "label": "P"},
+            {"property": "d", "label": "D", "type": "date", "not_past": True},
+        ],
+    },
+    "some": {"label": "For some", "used_by": ["Enterprise"], "fields": [{"property": "q", "label": "Q"}]},
+}
 
 
 def process(first: list[dict[str, Any]], second: list[dict[str, Any]] | None = None) -> SalesProcess:
@@ -36,6 +47,8 @@ def process(first: list[dict[str, Any]], second: list[dict[str, Any]] | None = N
             "name": "P",
             "pipeline": "P",
             "seller": {"name": "S", "address": "A", "email": "s@seller.example"},
+            "call_notes": {form: {"after": ["Next step"]} for form in FORMS},
+            "plans": PLANS,
             "stages": [
                 stage("first", first),
                 stage("second", second or []),
@@ -92,6 +105,22 @@ def _supplied(facts: DealFacts, need: Need) -> DealFacts:
             entered = {**dict.fromkeys(need.after_entry_of, NOW), **facts.entered}
             kind: Any = need.options[-1]  # any of them must do
             return replace(facts, entered=entered, activities=[*facts.activities, Activity(kind, new, NOW)])
+        case "call_notes":
+            entered = {**dict.fromkeys(need.after_entry_of, NOW), **facts.entered}
+            written: Any = Activity(need.options[-1], new, NOW, form=need.name)  # type: ignore[arg-type]
+            return replace(facts, entered=entered, activities=[*facts.activities, written])
+        case "objection":
+            entered = {**dict.fromkeys(need.after_entry_of, NOW), **facts.entered}
+            still_open = [one for one in facts.objections if one.closed_at is None]
+            one = Objection(new, NOW) if need.name == "new" or not still_open else still_open[0]
+            rest = [other for other in facts.objections if other is not one]
+            closed = Activity("task", one.id, NOW)  # the task that lists it is completed
+            return replace(
+                facts,
+                entered=entered,
+                objections=[*rest, one._replace(closed_at=NOW)],
+                activities=[*facts.activities, closed],
+            )
     raise AssertionError(need.kind)
 
 
@@ -121,6 +150,13 @@ LEAVES = st.one_of(
         st.integers(1, 2),
         st.sampled_from([{}, {"since": "stage_entry"}, {"within_days": 5}]),
     ),
+    st.builds(
+        lambda form, bound: {"call_notes": form, **bound},
+        st.sampled_from(FORMS),
+        st.sampled_from([{}, {"since": "stage_entry"}]),
+    ),
+    st.builds(lambda n: {"objections": "closed", "at_least": n}, st.integers(0, 2)),
+    st.builds(lambda name: {"plan": name}, st.sampled_from(list(PLANS))),
 )
 EVIDENCE = st.recursive(
     LEAVES,
@@ -145,9 +181,22 @@ DEALS = st.builds(
             st.sampled_from(ACTIVITY_TYPES),
             st.just("9"),
             st.sampled_from([NOW - timedelta(days=d) for d in (1, 8, 30)]),
+            st.sampled_from(["", *FORMS]),
+            st.sampled_from([(), (), ("Next step",)]),
         ),
         max_size=2,
     ),
+    objections=st.lists(
+        st.builds(
+            Objection,
+            st.sampled_from("78"),
+            st.just(NOW - timedelta(days=20)),
+            st.sampled_from([None, NOW - timedelta(days=2)]),
+        ),
+        unique_by=lambda one: one.id,
+        max_size=2,
+    ),
+    owner=st.sampled_from([None, frozenset(), frozenset({"enterprise"})]),
 )
 
 
@@ -166,6 +215,12 @@ def _everything(facts: DealFacts) -> list[Any]:
     steps += [Need("company", "any", ""), Need("line_item", "any", ""), Need("signature", "completed", "")]
     steps += [Need("document", kind, "") for kind in ("proposal", "contract")]
     steps += [Need("activity", t, "", options=(t,), after_entry_of=("second",)) for t in ACTIVITY_TYPES]
+    steps += [
+        Need("call_notes", form, "", options=(t,), after_entry_of=("second",))
+        for form in FORMS
+        for t in ("note", "call")
+    ]
+    steps += [Need("objection", name, "", after_entry_of=("second",)) for name in ("open", "new")]
     return steps
 
 
@@ -266,6 +321,34 @@ CASES: list[tuple[list[dict[str, Any]], DealFacts, list[str]]] = [
         [{"activity": "any", "since": "stage_entry"}],
         deal(entered={}),
         ["1 activity record once the deal has entered first"],
+    ),
+    # Call notes are a note or a call, and count as one; where only calls count, they are best written in the call.
+    (
+        [{"call_notes": "discovery"}, {"activity": ["call", "meeting"]}],
+        deal(),
+        ["the call notes discovery, filled in, in a call"],
+    ),
+    (
+        [{"call_notes": "discovery", "since": "stage_entry"}, {"call_notes": "demo"}],
+        deal(entered={}),
+        [
+            "the call notes discovery, filled in, in a note or call once the deal has entered first",
+            "the call notes demo, filled in, in a note or call",
+        ],
+    ),
+    # An objection is closed by completing its task, which is an activity.
+    (
+        [{"objections": "closed", "at_least": 3}, {"activity": "task", "at_least": 2}],
+        deal(objections=[Objection("7", NOW - timedelta(days=3))]),
+        ["1 open objection to be closed", "2 objections to be listed as a task, and closed"],
+    ),
+    # A plan asks for its fields; of those who do not use it nothing is asked.
+    ([{"plan": "some"}], deal(), ["deal property q to be set"]),
+    ([{"plan": "some"}], deal(owner=frozenset({"inside sales"})), []),
+    (
+        [{"plan": "all"}, {"property": "p", "equals": "a"}],
+        deal(properties={"d": "2026-11-25"}),
+        ["deal property p to be set and to be a"],
     ),
     # Days: the later one is moved, unless it is bound to be near.
     (

@@ -126,7 +126,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "stages/0/on_enter",
         ["dance"],
-        "stages.prospecting.on_enter.number 1: must be 'generate_proposal'",
+        "stages.prospecting.on_enter.number 1: must be 'generate_proposal', 'send_contract' or 'hand_over'",
     ),
     ("stages/0/probability", 1.5, "stages.prospecting.probability: must be at most 1.0, not '1.5'"),
     ("stages/6/probability", 0.9, "stages.won.probability: a stage that is closed: won has probability 1.0"),
@@ -148,7 +148,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
         "stages/1/exit_criteria/0/evidence",
         {"feeling": "good"},
         "need_stated.evidence: give exactly one of: property, date, contact, contacts, company, line_items, "
-        "document, signature, activity, any_of, all_of",
+        "document, signature, activity, call_notes, objections, plan, any_of, all_of",
     ),
     ("stages/1/exit_criteria/0/evidence", "need", "need_stated.evidence: give exactly one of"),
     ("stages/1/exit_criteria/0/evidence", {"property": "p"}, "evidence.property: give exactly one of"),
