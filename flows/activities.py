@@ -21,13 +21,14 @@ from flows.rules.exit_criteria import Activity, Objection, evidence_of
 from flows.rules.sales_process import SalesProcess
 from flows.services import Services
 
-_OBJECTS: Mapping[ActivityType, str] = {
+OBJECTS: Mapping[ActivityType, str] = {
     "call": "calls",
     "email": "emails",
     "meeting": "meetings",
     "note": "notes",
     "task": "tasks",
 }
+"""What HubSpot calls the records of each type."""
 _PROPERTIES: Mapping[ActivityType, tuple[str, ...]] = {
     "call": ("hs_timestamp", "hs_call_status"),
     "email": ("hs_timestamp", "hs_email_status"),
@@ -65,7 +66,7 @@ def asked_types(*processes: SalesProcess) -> tuple[ActivityType, ...]:
             asked |= set(_BODIES)
         elif isinstance(leaf, ObjectionsEvidence):
             asked.add("task")
-    return tuple(kind for kind in _OBJECTS if kind in asked)
+    return tuple(kind for kind in OBJECTS if kind in asked)
 
 
 async def read_activities(
@@ -95,7 +96,7 @@ async def read_for(
         for kind, (links, records) in read:
             for deal_id, ends in links.items():
                 found[deal_id] += [(kind, records[link.to_id]) for link in ends if link.to_id in records]
-        seen.append({deal_id: _happened(rows, process) for deal_id, rows in found.items()})
+        seen.append({deal_id: happened_on(rows, process) for deal_id, rows in found.items()})
     return seen
 
 
@@ -111,7 +112,7 @@ async def _read(
     s: Services, kind: ActivityType, deal_ids: Sequence[str], properties: Sequence[str]
 ) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
     """The activities of a type by deal and id, without e-mails that we put there as drafts."""
-    links, records = await linked(s, _OBJECTS[kind], deal_ids, properties)
+    links, records = await linked(s, OBJECTS[kind], deal_ids, properties)
     if kind == "email" and records:
         async with s.ledger.read() as tx:
             ours = await follow_ups.own_emails(tx, sorted(records))
@@ -119,7 +120,8 @@ async def _read(
     return links, records
 
 
-def _happened(rows: Sequence[tuple[ActivityType, Record]], process: SalesProcess) -> Happened:
+def happened_on(rows: Sequence[tuple[ActivityType, Record]], process: SalesProcess) -> Happened:
+    """What these records of one deal come to."""
     activities = filter(None, (_activity(kind, record, process) for kind, record in rows))
     tasks = (record for kind, record in rows if kind == "task")
     objections = filter(None, (_objection(task, process.objection_prefix) for task in tasks))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.activities import Happened
 from flows.hand_over_words import TITLE
 from flows.rehearsal.play import Played
-from flows.rules.exit_criteria import DealFacts, gate, unmet
+from flows.rules.exit_criteria import DealFacts, entered_at, gate, unmet
 
 _ENDED_WORDS = ("Declined", "Expired", "Cancelled", "Failed", "Completed")
 
@@ -129,6 +130,7 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
         if str(f["name"]).startswith(f"proposal-{deal['id']}-") and _instant(f["createdAt"]) <= moment
     ]
     stage_id = properties.get("dealstage")
+    happened = played.happened.get(deal["id"], Happened())
     return DealFacts(
         deal_id=deal["id"],
         stage=next((k for k, i in played.stage_ids.items() if i == stage_id), None),
@@ -141,8 +143,19 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
             if items.get(link["id"]) and _instant(items[link["id"]]) <= moment
         ),
         documents=frozenset({"proposal"} if proposals else ()),
+        activities=happened.activities,
+        objections=happened.objections,
+        entered=entered_by(played, deal, moment),
         read_at=moment,
     )
+
+
+def entered_by(played: Played, deal: Mapping[str, Any], moment: datetime) -> dict[str, datetime]:
+    """When the deal had entered each stage by then."""
+    keys = {stage_id: key for key, stage_id in played.stage_ids.items()}
+    past = [(keys.get(v["value"]), _instant(v["timestamp"])) for v in deal["history"].get("dealstage", ())]
+    entries = [(key, at) for key, at in past if key is not None and at <= moment]
+    return entered_at(played.process, entries[-1][0] if entries else None, entries)
 
 
 def _value_at(versions: Iterable[Mapping[str, Any]], moment: datetime) -> str | None:

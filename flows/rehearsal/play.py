@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from config.files import read_yaml
+from flows.activities import OBJECTS, Happened, asked_types
 from flows.follow_on import follows_on
 from flows.ledger.snapshot import compact_copy, fingerprint
 from flows.rehearsal.buyers import Buyer, Lead, buyers, leads
 from flows.rehearsal.calendar import HOURS, STARTS, ticks
 from flows.rehearsal.desk import Desk, Tally, load, open_desk
+from flows.rehearsal.journal import logged
 from flows.rehearsal.rates import Rates
 from flows.rehearsal.reps import Reps
 from flows.rehearsal.signers import Signers
@@ -68,6 +70,7 @@ class Played:
     line_items: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
+    happened: dict[str, Happened] = field(default_factory=dict)  # by deal id, as far as criteria ask for it
     files: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
@@ -190,6 +193,7 @@ class _Play:
 
     async def _curtain(self) -> Played:
         world, s = self._world, self._desk.s
+        activities = {kind: await world.records(OBJECTS[kind]) for kind in asked_types(s.process)}
         deals = await world.records("deals")
         follow_ons = [d for d in deals if follows_on(d["properties"].get("dealflow_lead_key"))]
         return Played(
@@ -206,6 +210,7 @@ class _Play:
             line_items=await world.records("line_items"),
             notes=await world.records("notes"),
             tasks=await world.records("tasks"),
+            happened=logged(activities, s.process),
             files=await world.records("files"),
             requests=await world.requests(),
         )

@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from flows.rehearsal.checks import Check, check, is_debrief
+from flows.activities import Happened
+from flows.rehearsal.checks import Check, check, entered_by, is_debrief
 from flows.rehearsal.play import Played
 from flows.rules.exit_criteria import DealFacts, gate, judge, unmet
 from flows.rules.sales_process import Stage
@@ -214,6 +215,7 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
     """The deal at the end, from the stand-in's record."""
     roles = {label: role for role, label in played.process.role_labels.items()}
     linked = deal["associations"]
+    happened = played.happened.get(deal["id"], Happened())
     return DealFacts(
         deal_id=deal["id"],
         stage=stage.key,
@@ -226,6 +228,9 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
         line_items=frozenset(link["id"] for link in linked.get("line_items", [])),
         documents=frozenset({"proposal"} if deal["properties"].get("dealflow_proposal_file_id") else ()),
         signature=deal["properties"].get("dealflow_contract_status"),
+        activities=happened.activities,
+        objections=happened.objections,
+        entered=entered_by(played, deal, played.ends),
         read_at=played.ends,
     )
 

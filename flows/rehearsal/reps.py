@@ -29,7 +29,7 @@ class Reps(Supplies):
 
     def stage_of(self, seen: Seen) -> Stage | None:
         """Where the board shows the deal."""
-        key = next((k for k, i in self.stage_ids.items() if i == seen.get("dealstage")), None)
+        key = self._stage_key(seen)
         return self.process.stage(key) if key else None
 
     async def adopt(self, number: int, buyer: Buyer, deal_id: str) -> Case:
@@ -55,6 +55,7 @@ class Reps(Supplies):
         if stage is None or stage.closed is not None:
             case.over, case.why = True, "closed"
             return
+        case.diary.stands_in(stage.key, self.world.now)
         if case.first_time(f"fate in {stage.key}") and await self._buyer_leaves(case, stage):
             return
         if await self._contract_ended(case, seen, stage):

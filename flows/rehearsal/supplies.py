@@ -9,11 +9,21 @@ from typing import Any
 
 from flows.documents import Template
 from flows.rehearsal.buyers import Buyer
+from flows.rehearsal.journal import Diary, Journal
 from flows.rehearsal.rates import Rates
 from flows.rehearsal.signers import MISTYPED, Signers
 from flows.rehearsal.world import World
-from flows.rules.evidence import AllOf, AnyOf, ContactsEvidence, DateEvidence
-from flows.rules.exit_criteria import DealFacts, judge
+from flows.rules.evidence import (
+    ActivityEvidence,
+    AllOf,
+    AnyOf,
+    CallNotesEvidence,
+    ContactsEvidence,
+    DateEvidence,
+    ObjectionsEvidence,
+    PlanEvidence,
+)
+from flows.rules.exit_criteria import DealFacts, entered_at, judge, unmet
 from flows.rules.sales_process import (
     CompanyEvidence,
     ContactEvidence,
@@ -50,6 +60,7 @@ class Case:
     wrong: dict[str, str] = field(default_factory=dict)  # contact id -> the address it should have
     ended: set[str] = field(default_factory=set)  # contracts that have ended unsigned and were dealt with
     papers_ready: bool = False
+    diary: Diary = field(default_factory=Diary)
     waits_since: datetime | None = None
 
     def first_time(self, what: str) -> bool:
@@ -86,9 +97,13 @@ class Supplies:
             line_items=frozenset(case.line_items),
             documents=frozenset({"proposal"} if seen.get("dealflow_proposal_file_id") else ()),
             signature="completed" if signed else None,
+            activities=case.diary.activities,
+            objections=case.diary.objections,
+            entered=entered_at(self.process, self._stage_key(seen), case.diary.entered.items()),
             read_at=self.world.now,
         )
-        open_ = [c for c, v in zip(criteria, judge(criteria, facts), strict=True) if not v.met]
+        home = {c.key: stage.key for stage in self.process.stages for c in stage.exit_criteria}
+        open_ = [c for c in criteria if unmet(judge([c], facts, home[c.key]))]
         return [c for c in open_ if isinstance(c.evidence, (DocumentEvidence, SignatureEvidence)) != theirs]
 
     async def _supply(self, case: Case, seen: Seen, criteria: Sequence[Criterion]) -> None:
@@ -112,7 +127,7 @@ class Supplies:
                 return 0.0
 
     async def _provide(self, case: Case, evidence: Evidence) -> None:
-        """What a rep can put on the deal; of a choice the first. (They log no activities yet.)"""
+        """What a rep can put on the deal; of a choice the first."""
         match evidence:
             case AnyOf(any_of=parts):
                 await self._provide(case, parts[0])
@@ -143,8 +158,16 @@ class Supplies:
                 await self._link(case, "companies", case.company_id)
             case LineItemEvidence(line_items=least):
                 await self._add_line_items(case, least)
+            case PlanEvidence(fields=parts):
+                for part in parts:
+                    await self._provide(case, part)
+            case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence() as wanted:
+                await Journal(self.world, self.process).log(case.deal_id, case.diary, wanted)
             case _:
                 return
+
+    def _stage_key(self, seen: Seen) -> str | None:
+        return next((k for k, i in self.stage_ids.items() if i == seen.get("dealstage")), None)
 
     def _value(self, case: Case, wanted: PropertyEvidence) -> str:
         if wanted.at_least is not None:

@@ -117,7 +117,7 @@ async def test_activities_are_those_that_took_place(
         log(world, kind, deal_id, now, **properties)
     log(world, "calls", deal_id, now - timedelta(days=2))  # before the stage was entered
     log(world, "meetings", other, now)
-    assert [a.type for a in (await read_activities(s, [deal_id]))[deal_id]] == ["call"]
+    assert [a.type for a in (await read_activities(s, [deal_id]))[deal_id].activities] == ["call"]
     shut = await explain_deal(s, deal_id)
     assert not shut.explanation.open
 

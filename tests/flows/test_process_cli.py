@@ -124,6 +124,20 @@ def test_pictures_and_books_are_written(
     assert "there is no stage 'nowhere'" in capsys.readouterr().err
 
 
+def test_call_notes_are_printed_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
+    """The empty form, and nothing else; an unknown name is told those that there are."""
+    file = str(CONFIG / "examples/complex_sale.yaml")
+    assert run(["process", "call-notes", "demo", file]) == 0
+    assert capsys.readouterr().out == (
+        "Call notes: demo\n\nBefore the call\nTheir own case:\nWho will be there:\n"
+        "\nAfter the call\nSolved:\nNot solved:\nNext step:\n"
+    )
+    assert run(["process", "call-notes", "dance", file]) == 1
+    assert capsys.readouterr().err == "dealflow: there are no call notes 'dance': there are discovery, demo\n"
+    assert run(["process", "call-notes", "demo"]) == 1
+    assert "the process has none" in capsys.readouterr().err
+
+
 def test_history_asks_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,3 +160,16 @@ def test_the_five_step_example_can_be_won() -> None:
     assert found.ok, [c.broken for c in found.checks if c.broken]
     assert found.outcome["won"]["deals"] > 0
     assert found.worker["signed PDFs filed"] > 0
+
+
+async def test_reps_bring_what_a_complex_sale_asks_for() -> None:
+    """Call notes on the form, plans, objections that are closed: deals are won with them, and every promise holds."""
+    process = ROOT / "config/examples/complex_sale.yaml"
+    played = await play(Plan(process, deals=25, days=75, seed=5))
+    found = report(played)
+    assert found.ok, [c.broken for c in found.checks if c.broken]
+    assert found.outcome["won"]["deals"] > 0
+    won = {d["id"] for d in played.deals if d["properties"]["dealstage"] == played.stage_ids["won"]}
+    for deal_id in won:
+        forms = {a.form for a in played.happened[deal_id].activities if not a.empty}
+        assert {"discovery", "demo"} <= forms and played.happened[deal_id].objections

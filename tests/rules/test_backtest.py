@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.rules.backtest import Judge, Judged, Weight, weigh
-from flows.rules.exit_criteria import Activity
+from flows.rules.exit_criteria import Activity, Objection
 from flows.rules.past_deal import Coverage, PastContract, PastDeal, Span
 from flows.rules.sales_process import Criterion, SalesProcess, parse_process
 
@@ -41,6 +41,11 @@ def process(
             "name": "P",
             "pipeline": "P",
             "seller": {"name": "S", "address": "A", "email": "s@seller.example"},
+            "call_notes": {"discovery": {"after": ["Next step"]}},
+            "plans": {
+                "all": {"label": "For all", "fields": [{"property": "s", "label": "S"}]},
+                "some": {"label": "For some", "used_by": ["E"], "fields": [{"property": "t", "label": "T"}]},
+            },
             "stages": [
                 stage("first", first),
                 stage("second", second or []),
@@ -168,6 +173,35 @@ def test_activities_count_since_the_entry_into_their_own_stage() -> None:
     assert (move.result, move.unjudged) == ("passed", {"second_0": "activities are not mirrored"})
 
 
+def test_talks_and_objections_are_judged_as_they_were() -> None:
+    """Notes taken later do not count, an objection closed later was open, one listed later was not there."""
+    asks = process([{"call_notes": "discovery"}, {"objections": "closed", "at_least": 1}])
+    deal = walked("first", "second")
+    (move,) = moves(asks, deal)
+    assert set(move.unjudged.values()) == {"activities are not mirrored"} and move.missing == ()
+    note = Activity("note", "3", at(0.5), "discovery")
+    closed = Objection("7", at(0.2), at(0.5))
+    for activities, objections, missing in (
+        ([note], [closed], ()),
+        ([note._replace(at=at(2))], [closed], ("first_0",)),
+        ([note._replace(empty=("Next step",))], [closed], ("first_0",)),
+        ([note], [closed._replace(closed_at=at(2))], ("first_1",)),
+        ([note], [closed._replace(listed_at=at(2), closed_at=at(3))], ("first_1",)),
+    ):
+        (move,) = moves(asks, replace(deal, activities=activities, objections=objections))
+        assert move.missing == missing
+
+
+def test_a_plan_that_only_some_make_is_not_judged_when_it_is_missing() -> None:
+    """Who owned the deal then is not known: missing it may have been asked or not; complete it is complete."""
+    asks = process([{"plan": "all"}, {"plan": "some"}])
+    deal = walked("first", "second", whole=frozenset("st"))
+    (move,) = moves(asks, deal)
+    assert move.missing == ("first_0",) and "the plan some was asked" in move.unjudged["first_1"]
+    (move,) = moves(asks, replace(deal, versions={"s": [(at(-1), "x")], "t": [(at(-1), "x")]}))
+    assert (move.result, move.unjudged) == ("passed", {})
+
+
 def test_what_is_only_known_as_it_is_now_is_told() -> None:
     """It counts as it is today, for and against, and is named."""
     asks = process([{"property": "p", "is": "set"}, {"property": "q", "is": "set"}, {"company": "any"}])
@@ -239,8 +273,11 @@ PIECES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"activity": ["note", "meeting"], "at_least": 2},
         {"activities": [Activity("note", i, at(-9)) for i in "12"]},
     ),
+    ({"call_notes": "discovery"}, {"activities": [Activity("note", "3", at(-9), "discovery")]}),
+    ({"objections": "closed", "at_least": 1}, {"objections": [Objection("7", at(-9), at(-8))]}),
+    ({"plan": "all"}, {"versions": {"s": [(at(-9), "x")]}}),
 ]
-NAMES = frozenset("pnmed")
+NAMES = frozenset("pnmeds")
 EVIDENCE = st.recursive(
     st.sampled_from([asked for asked, _ in PIECES]),
     lambda inner: st.builds(
@@ -259,7 +296,7 @@ def brought(entries: list[str], pieces: list[bool]) -> PastDeal:
     some = [brings for (_, brings), there in zip(PIECES, pieces, strict=True) if there]
     lists = {
         name: [x for brings in some for x in brings.get(name, ())]
-        for name in ("spans", "contracts", "activities")
+        for name in ("spans", "contracts", "activities", "objections")
     }
     dicts = {
         name: {k: v for brings in some for k, v in brings.get(name, {}).items()}

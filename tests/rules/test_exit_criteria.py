@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.exit_criteria import Activity, DealFacts, Proof, entered_at, gate, judge, unmet
+from flows.rules.exit_criteria import (
+    Activity,
+    DealFacts,
+    Objection,
+    Proof,
+    entered_at,
+    gate,
+    judge,
+    unmet,
+)
 from flows.rules.sales_process import Criterion, SalesProcess, parse_process
 
 
@@ -130,6 +139,38 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
+def noted(ident: str, days_ago: float, *empty: str, form: str = "discovery") -> Activity:
+    """A note that carries a form."""
+    return Activity("note", ident, NOW - timedelta(days=days_ago), form, empty)
+
+
+def objection(ident: str, listed: float, closed: float | None = None) -> Objection:
+    """Listed and closed so many days ago."""
+    at = NOW - timedelta(days=closed) if closed is not None else None
+    return Objection(ident, NOW - timedelta(days=listed), at)
+
+
+NOTES = {"call_notes": "discovery"}
+SINCE = {"call_notes": "discovery", "since": "stage_entry"}
+CLOSED = {"objections": "closed"}
+CASES += [
+    (NOTES, today(activities=[noted("7", 30)]), "note 7"),
+    (NOTES, today(activities=[noted("7", 30, "Next step")]), ""),
+    (NOTES, today(activities=[noted("7", 30, form="demo"), done("note", "8", 1)]), ""),
+    (NOTES, today(activities=[noted("7", -1)]), ""),
+    (SINCE, today(activities=[noted("7", 2), noted("8", 1, "Next step")]), "note 7"),
+    (SINCE, today(activities=[noted("7", 30)]), ""),
+    (SINCE, today(activities=[noted("7", 2)], entered={}), ""),
+    (CLOSED, today(), "no objection is listed"),
+    (CLOSED, today(objections=[objection("7", 9, 1), objection("8", 9, 2)]), "task 7, task 8"),
+    (CLOSED, today(objections=[objection("7", 9, 1), objection("8", 9)]), ""),
+    (CLOSED, today(objections=[objection("7", 9, -1)]), ""),  # closed later than now
+    (CLOSED, today(objections=[objection("7", -1)]), "no objection is listed"),  # listed later
+    ({**CLOSED, "at_least": 1}, today(), ""),
+    ({**CLOSED, "at_least": 2}, today(objections=[objection("7", 9, 1)]), ""),
+]
+
+
 @pytest.mark.parametrize(("evidence", "known", "proof"), CASES)
 def test_each_kind_of_evidence(evidence: dict[str, Any], known: dict[str, Any], proof: str) -> None:
     """Met exactly when a record proves it, and then it names that record; else it says what would meet it."""
@@ -177,6 +218,97 @@ def test_what_is_missing_is_said_so_that_a_rep_can_mend_it(evidence: dict[str, A
     """The smallest thing that would meet the criterion."""
     (verdict,) = judge([criterion(evidence)], facts(), "our_stage")
     assert verdict.missing == missing
+
+
+@pytest.mark.parametrize(
+    ("evidence", "known", "missing"),
+    [
+        (SINCE, {}, "the call notes discovery, filled in, in a note or call since the deal entered s"),
+        (
+            NOTES,
+            {"activities": [noted("7", 3, "Next step", "Answers")]},
+            "the call notes discovery, filled in, in a note or call; note 7 says nothing under Next step, Answers",
+        ),
+        (CLOSED, {"objections": [objection("7", 9)]}, "1 objection to be closed (task 7)"),
+        (
+            {**CLOSED, "at_least": 3},
+            {"objections": [objection("7", 9)]},
+            "1 objection to be closed (task 7) and 2 more objections to be listed as a task, and closed",
+        ),
+    ],
+)
+def test_what_is_missing_of_talks_and_objections(
+    evidence: dict[str, Any], known: dict[str, Any], missing: str
+) -> None:
+    """Headings and ids are named, never what was written."""
+    (verdict,) = judge([criterion(evidence)], facts(**today(**known)), "s")
+    assert verdict.missing == missing
+
+
+def plan_process(**plan: Any) -> SalesProcess:
+    """One open stage that asks for a plan."""
+    words = {"probability": 0.5, "buyer_step": "does", "help": "helps"}
+    asks = {**criterion(CLOSED).model_dump(exclude={"evidence"}), "evidence": {"plan": "mutual"}}
+    fields = [
+        {"property": "steps", "label": "Steps"},
+        {"property": "go_live", "label": "Go-live", "type": "date", "not_past": True},
+    ]
+    return parse_process(
+        {
+            "name": "P",
+            "pipeline": "P",
+            "seller": {"name": "S", "address": "A", "email": "s@seller.example"},
+            "plans": {"mutual": {"label": "Mutual plan", "fields": fields, **plan}},
+            "stages": [
+                {"key": "open", "label": "Open", **words, "exit_criteria": [asks]},
+                {"key": "won", "label": "Won", **words, "closed": "won", "probability": 1},
+                {"key": "lost", "label": "Lost", **words, "closed": "lost", "probability": 0},
+            ],
+            "signature_outcomes": {
+                "completed": {"move_to": "won"},
+                **{end: {"stay": True} for end in ("declined", "expired", "canceled", "failed")},
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "missing"),
+    [
+        ({"steps": "1, 2, 3", "go_live": "2026-11-22"}, ""),
+        (
+            {"steps": "1, 2, 3", "go_live": "2026-11-21"},
+            "plan mutual: deal property go_live to be today or a later day",
+        ),
+        (
+            {},
+            "plan mutual: deal property steps to be set and deal property go_live to be today or a later day",
+        ),
+    ],
+)
+def test_a_plan_is_complete_when_every_field_is(properties: dict[str, str], missing: str) -> None:
+    """A day that has passed has to be agreed on anew; what is missing is named field by field."""
+    (verdict,) = gate(plan_process(), "won", facts(properties=properties, read_at=NOW))
+    assert (verdict.met, verdict.missing) == (missing == "", missing)
+    assert verdict.proof == ("the plan mutual on the deal" if verdict.met else "")
+
+
+@pytest.mark.parametrize(
+    ("owner", "met"),
+    [
+        (None, False),  # not known: asked
+        (frozenset({"enterprise"}), False),
+        (frozenset({"mara@seller.example", "inside sales"}), False),
+        (frozenset({"inside sales"}), True),
+        (frozenset(), True),
+    ],
+)
+def test_a_plan_is_asked_of_those_who_use_it(owner: frozenset[str] | None, met: bool) -> None:
+    """By HubSpot team or address; of others nothing is asked, and the verdict says so."""
+    process = plan_process(used_by=["Enterprise", "Mara@seller.example"])
+    (verdict,) = gate(process, "won", facts(owner=owner, read_at=NOW))
+    assert verdict.met is met
+    assert verdict.proof == ("the plan mutual is not asked of this owner's deals" if met else "")
 
 
 def test_a_verdict_names_the_records_and_since_when() -> None:

@@ -116,6 +116,8 @@ def test_documents_and_signature_as_they_were(contracts: list[PastContract], sta
         ({"document": "proposal"}, "it was before dealflow began to file and to send"),
         ({"signature": "completed"}, "it was before dealflow began to file and to send"),
         ({"activity": "call"}, "activities are not mirrored"),
+        ({"call_notes": "demo"}, "activities are not mirrored"),
+        ({"objections": "closed"}, "activities are not mirrored"),
         ({"company": "any"}, ""),
     ],
 )

@@ -181,6 +181,13 @@ def test_word_lists(pattern: re.Pattern[str], text: str, hit: bool) -> None:
 def _evidence(given: dict[str, Any]) -> Any:
     content = read_yaml(COMPACT)
     content["stages"][0]["exit_criteria"][0]["evidence"] = given
+    content["call_notes"] = {"discovery": {"after": ["Next step"]}, "demo": {"after": ["Next step"]}}
+    field = {"property": "p", "label": "P"}
+    day = {"property": "d", "label": "D", "type": "date", "not_past": True}
+    content["plans"] = {
+        "one": {"label": "One", "fields": [field]},
+        "two": {"label": "Two", "used_by": ["Enterprise"], "fields": [{**field, "property": "q"}, day]},
+    }
     return parse_process(content).stages[0].exit_criteria[0].evidence
 
 
@@ -204,11 +211,51 @@ def _evidence(given: dict[str, Any]) -> Any:
         ({"line_items": 1}, {"line_items": 2}, False),
         ({"document": "proposal"}, {"document": "contract"}, False),
         ({"company": "any"}, {"contact": "any"}, False),
+        ({"date": "p", "not_past": True}, {"property": "p", "is": "set"}, True),
+        ({"date": "p", "not_past": True}, {"property": "q", "is": "set"}, False),
+        ({"call_notes": "demo", "since": "stage_entry"}, {"call_notes": "demo"}, True),
+        ({"call_notes": "demo"}, {"call_notes": "demo", "since": "stage_entry"}, False),
+        ({"call_notes": "demo"}, {"call_notes": "discovery"}, False),
+        ({"call_notes": "demo"}, {"activity": ["call", "note"]}, True),
+        ({"call_notes": "demo"}, {"activity": "call"}, False),
+        ({"call_notes": "demo"}, {"activity": "any", "since": "stage_entry"}, False),
+        ({"call_notes": "demo"}, {"activity": "any", "at_least": 2}, False),
+        ({"objections": "closed", "at_least": 1}, {"objections": "closed"}, True),
+        ({"objections": "closed"}, {"objections": "closed", "at_least": 1}, False),
+        ({"plan": "one"}, {"property": "p", "is": "set"}, True),
+        ({"plan": "one"}, {"property": "p", "equals": "x"}, False),
+        ({"property": "p", "equals": "x"}, {"plan": "one"}, True),
+        ({"plan": "two"}, {"property": "q", "is": "set"}, False),  # not asked of everybody
+        ({"property": "q", "is": "set"}, {"plan": "two"}, False),
     ],
 )
 def test_what_implies_what(given_: dict[str, Any], other: dict[str, Any], expected: bool) -> None:
     """A deal that has the first evidence has the second; in doubt, no."""
     assert implies(_evidence(given_), _evidence(other)) is expected
+
+
+def test_what_counts_from_stage_entry_is_asked_anew_in_each_stage() -> None:
+    """A call in this stage and a call in the next are two things; twice in one stage they are one."""
+    content = read_yaml(COMPACT)
+    call = {"activity": "call", "since": "stage_entry"}
+    content["stages"][0]["exit_criteria"][0] |= {"says": "A call with the buyer is logged", "evidence": call}
+    other = content["stages"][1]["exit_criteria"][1]
+    other |= {"says": "A second call with the buyer is logged", "evidence": call}
+    assert find(content) == []
+    content["stages"][0]["exit_criteria"].append(
+        {**other, "key": "again", "says": "One more call with the buyer is logged"}
+    )
+    assert [f.rule for f in find(content)] == ["same-evidence"]
+
+
+def test_materials_name_e_mail_templates_that_exist() -> None:
+    """As follow-ups do."""
+    content = read_yaml(COMPACT)
+    content["stages"][1]["materials"] = [{"name": "A page"}, {"name": "A sheet", "email": "a_sheet"}]
+    process = parse_process(content)
+    assert lint(process, emails=["a_sheet"]) == ()
+    (found,) = lint(process, emails=["other"])
+    assert (found.rule, found.place) == ("email-missing", ("stages", 1, "materials", 1, "email"))
 
 
 class _Activity(BaseModel):

@@ -19,7 +19,7 @@ from flows.rules.process_text import evidence_text, follow_up_text, hand_over_te
 from flows.rules.sales_process import SalesProcess, parse_process
 
 CONFIG = Path(config.settings.__file__).parent
-SHIPPED = [CONFIG / "sales_process.yaml", CONFIG / "examples/five_step.yaml"]
+SHIPPED = [CONFIG / "sales_process.yaml", *sorted(CONFIG.glob("examples/*.yaml"))]
 COMPACT = Path(__file__).parents[1] / "data/good/compact.yaml"
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,6 +44,15 @@ def test_both_say_all_of_it(file: Path) -> None:
             assert squeezed(text) in picture and squeezed(text) in book
         if stage.follow_up and stage.follow_up.task:
             assert squeezed(stage.follow_up.task) in picture and squeezed(stage.follow_up.task) in book
+        for one in stage.materials:
+            assert squeezed(one.name) in picture and squeezed(one.name) in book
+    assert process.buyer is not None
+    for _, text in process.buyer:
+        assert squeezed(text) in picture and squeezed(text) in book
+    for plan in process.plans.values():
+        assert squeezed(plan.label) in book and all(squeezed(f.label) in book for f in plan.fields)
+    for form in process.call_notes.values():
+        assert all(squeezed(heading) in book for heading in form.headings)
     for word in ("signedbyall", "declined", "expired", "cancelled", "failed"):
         assert word in picture and word in book
     assert "sendsthecontract" in picture and "sendsthecontract" in book

@@ -177,7 +177,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "stages/1/exit_criteria/0/evidence",
         {"any_of": [{"company": "any"}, {"all_of": [{"contact": "boss"}, {"company": "any"}]}]},
-        "need_stated.evidence.contact: there is no role 'boss': there are any, signer, ",
+        "need_stated.evidence.any_of.number 2.all_of.number 1.contact: there is no role 'boss': there are any, ",
     ),
     (
         "stages/1/exit_criteria/0/evidence",
@@ -227,6 +227,56 @@ MISTAKES: list[tuple[str, Any, str]] = [
         "signature_outcomes/completed",
         {"stay": True},
         "signature_outcomes.completed: a signed contract moves the deal",
+    ),
+]
+
+
+_FIELD = {"property": "plan_steps", "label": "Steps"}
+MISTAKES += [
+    ("buyer", {"who": "Somebody", "problem": "A problem"}, "buyer.decides: is missing"),
+    ("buyer/who", "x", "buyer.who: is too short"),
+    ("stages/0/materials", [{"name": "A page", "link": "http://x"}], "materials.number 1.link: "),
+    (
+        "stages/0/materials",
+        [{"name": "A page", "email": "No key"}],
+        "materials.number 1.email: must be a key",
+    ),
+    ("call_notes", {"discovery": {"after": []}}, "call_notes.discovery.after: too few entries"),
+    ("call_notes", {"discovery": {"after": ["Goal", "goal"]}}, "call_notes.discovery: headings must differ"),
+    ("call_notes", {"Discovery": {"after": ["Goal"]}}, "call_notes.Discovery"),
+    ("plans", {"mutual": {"label": "Mutual plan", "fields": []}}, "plans.mutual.fields: too few entries"),
+    (
+        "plans",
+        {"mutual": {"label": "Mutual plan", "fields": [_FIELD, _FIELD]}},
+        "plans.mutual.fields.number 2.property: each field needs a deal property of its own",
+    ),
+    (
+        "plans",
+        {"a": {"label": "A", "fields": [_FIELD]}, "b": {"label": "B", "fields": [_FIELD]}},
+        "plans.b.fields.number 1.property: deal property plan_steps is a field of plan a already",
+    ),
+    (
+        "plans",
+        {"mutual": {"label": "Mutual plan", "fields": [{**_FIELD, "not_past": True}]}},
+        "plans.mutual.fields.number 1: not_past goes with type: date",
+    ),
+    ("plans", {"mutual": {"label": "M", "fields": [{**_FIELD, "property": "Steps"}]}}, "number 1.property: "),
+    ("objection_prefix", " ", "objection_prefix: "),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"call_notes": "demo"},
+        "evidence.call_notes: there is no form in call_notes 'demo': there is none",
+    ),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"plan": "mutual"},
+        "evidence.plan: there is no plan in plans 'mutual': there is none",
+    ),
+    ("stages/1/exit_criteria/0/evidence", {"objections": "open"}, "evidence.objections"),
+    (
+        "stages/1/exit_criteria/0/evidence",
+        {"objections": "closed", "at_least": -1},
+        "at_least: must be at least 0",
     ),
 ]
 
