@@ -3,7 +3,7 @@
 cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
 replay.py               an event once more, dry or live
 provision.py            HubSpot set-up against the process file (provision_*.py; cli_provision.py shows it)
-process_cli.py          `dealflow process`: lint, diagram, handbook and schema of the process file
+process_cli.py          `dealflow process`: lint, diagram, handbook, schema and call notes of the process file
 backtest.py             a process file on mirrored history (past_values.py, backtest_show.py)
 rehearsal/              a quarter of the process in seconds, with simulated people
 gateway/                HTTP in: verify, store, acknowledge; the ops page
