@@ -26,7 +26,7 @@ from flows.rules.stage_guard import gate_of, rule
 from flows.rules.stage_moves import Fight, Move, fight_of, passage_of
 from flows.runs import order_for_deals, run_events
 from flows.services import Services
-from flows.stage_entries import CHECK, check_of, moment_ms, moves_of
+from flows.stage_entries import CHECK, check_of, moment_ms, moves_of, our_move_back
 
 KIND = CHECK
 
@@ -86,7 +86,7 @@ async def _decide(event: Event, file: DealFile, moves: Sequence[Move], s: Servic
     ):
         return "superseded: the deal has moved on"
     async with s.ledger.write() as tx:
-        if passage.before is not None and await _we_moved_it_back(tx, file.id, passage.before, move):
+        if await our_move_back(tx, file.id, moves):
             return "our own move back"
         facts = (await facts_of(tx, [file]))[file.id]
         verdicts = gate_of(s.process, passage, facts)
@@ -96,12 +96,6 @@ async def _decide(event: Event, file: DealFile, moves: Sequence[Move], s: Servic
         check = check_of(s, file, passage, ruling, verdicts, override_id=override_id)
         await stage_checks.decide(tx, [check])
     return check
-
-
-async def _we_moved_it_back(tx: Any, deal_id: str, before: Move, move: Move) -> bool:
-    """Whether the newest move is what we did about the one before it."""
-    known = await stage_checks.load(tx, deal_id, before.stage_id, before.at)
-    return known is not None and known.action == "move_back" and known.back_to == move.stage
 
 
 async def _carry_out(

@@ -2,11 +2,12 @@
 own actions.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from flows.deals import DealFile
+from flows.ledger import stage_checks
 from flows.ledger.database import Transaction
 from flows.ledger.inbox import NewEvent
 from flows.ledger.mirror import StageEntry
@@ -53,6 +54,14 @@ def moment_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
+async def our_move_back(tx: Transaction, deal_id: str, moves: Sequence[Move]) -> bool:
+    """Whether the newest move is what the guard did about the one before it: an entry that calls for nothing."""
+    if len(moves) < 2:
+        return False
+    check = await stage_checks.load(tx, deal_id, moves[-2].stage_id, moves[-2].at)
+    return check is not None and check.action == "move_back" and check.back_to == moves[-1].stage
+
+
 async def called_for(
     tx: Transaction,
     s: Services,
@@ -74,7 +83,7 @@ async def called_for(
     for file, entry in entered.values():
         moves = moves_of(portal, file)
         passage, fight = passage_of(s.process, moves), fight_of(moves)
-        if passage is None:
+        if passage is None or await our_move_back(tx, file.id, moves):
             continue
         if needs_a_look(s.process, passage, fight, facts[file.id]):
             called.events.append(_event(entry, CHECK, file.stage or "", "check"))

@@ -183,8 +183,22 @@ async def test_revert_moves_back_and_says_why(guarded: Guarded) -> None:
     (due,) = await guarded.events("contract.due")
     assert due.state == "ignored" and not guarded.world.requests(deal_id)
     await guarded.sync()
-    assert [o.summary for o in await guarded.guard()] in ([], ["our own move back"])
+    assert await guarded.guard() == []  # our own move back calls for nothing
     assert await guarded.sales.stage_of(deal_id) == "qualification" and len(guarded.tasks(deal_id)) == 1
+
+
+async def test_our_move_back_does_not_present_again(guarded: Guarded) -> None:
+    """Moved back into Presentation: the rep did not come there again, so no proposal is made once more."""
+    guarded.set_mode("revert")
+    deal_id = await guarded.deal("development", labels=("Decision maker",), proposal=False)
+    await guarded.moved(deal_id, "presentation")
+    assert len(await guarded.events("proposal.due")) == 1
+
+    await guarded.moved(deal_id, "closing")
+    await guarded.sync()
+
+    assert await guarded.sales.stage_of(deal_id) == "presentation"
+    assert len(await guarded.events("proposal.due")) == 1 and await guarded.guard() == []
 
 
 async def test_a_skip_with_all_proof_is_named_not_undone(guarded: Guarded) -> None:
