@@ -249,6 +249,14 @@ class Stack:
             lambda: self.deal()["properties"].get("dealflow_signed_file_id"),
             timeout_s,
         )
+        self.until(
+            "the deal is handed over",
+            lambda: any(
+                "Hand-over to account management" in n["properties"]["hs_note_body"]
+                for n in self.records("notes")
+            ),
+            timeout_s,
+        )
 
     def until_quiet(self, timeout_s: float = 120) -> None:
         """Nothing open in the inbox any more."""
