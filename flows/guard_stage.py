@@ -111,9 +111,10 @@ async def _carry_out(
     async with s.ledger.read() as tx:
         facts = (await facts_of(tx, [file]))[file.id]
         reverted = await stage_checks.listing(tx, deal_id=file.id, action="move_back", limit=1)
-    told = words_for(s.process, check, _fight_over(check, moves), facts, ours=bool(reverted), moved=result)
+    fight = _fight_over(check, moves)
+    told = words_for(s.process, check, fight, facts, ours=bool(reverted), moved=result)
     if check.action != "none":
-        name, record_id = await _tell(event, check, file, moves, told, s)
+        name, record_id = await _tell(event, check, file, fight, told, s)
         result[name] = record_id
         steps.append(Step(f"wrote a {name} on the deal", f"{name} {record_id}", told.summary))
     if not steps and check.found != "passed":
@@ -162,14 +163,13 @@ async def _move_back(
 
 
 async def _tell(
-    event: Event, check: StageCheck, file: DealFile, moves: Sequence[Move], told: Told, s: Services
+    event: Event, check: StageCheck, file: DealFile, fight: Fight | None, told: Told, s: Services
 ) -> tuple[str, str]:
     """One task for the owner, or one note; returns which, and its id."""
     writer = writer_for(s, event)
     if check.action == "note":
         note_id = await write_note(s, writer, deal_id=file.id, cause=_cause(check), text=told.text)
         return "note", note_id
-    fight = _fight_over(check, moves)
     cause = f"fight:{fight.since.stage_id}:{moment_ms(fight.since.at)}" if fight else _cause(check)
     task_id = await write_task(
         s,
