@@ -191,7 +191,7 @@ async def open_world(
                 loopback_client(urls["dropbox_sign"]) as sign,
             ):
                 world = World(urls["hubspot"], urls["dropbox_sign"], hub, sign, starts.astimezone(UTC))
-                await _furnish(world, process)
+                await furnish(world, process)
                 yield world
         finally:
             await asyncio.to_thread(parts.stop)
@@ -206,7 +206,7 @@ def _start(parts: Parts, seed: int, starts: datetime) -> dict[str, str]:
     )
 
 
-async def _furnish(world: World, process: SalesProcess) -> None:
+async def furnish(world: World, process: SalesProcess) -> None:
     """Limits out of the way, nothing sent by itself, HubSpot as `dealflow provision --apply` leaves it."""
     hub_limits = {"burst": _PLENTY, "search_per_s": _PLENTY, "associations": _PLENTY, "daily": _PLENTY}
     sign_limits = {"standard": _PLENTY, "high": _PLENTY, "test": _PLENTY, "quota": _PLENTY}

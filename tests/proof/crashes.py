@@ -52,8 +52,7 @@ class Played:
 
 async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     """Play the story once, judge it by the sandbox's records, throw the ledger away when all is well."""
-    theatre.stories += 1
-    number = theatre.stories
+    number = await theatre.next_story()
     home = theatre.folder / f"{number:04d}"
     url = await ledgers.fresh(home)
     story = Story(number, case.ending)

@@ -28,7 +28,7 @@ from flows.rehearsal.desk import Desk, load, open_desk
 from flows.rehearsal.world import API_KEY, Mail, World, open_world
 from flows.rules.sales_process import SalesProcess, parse_process
 from tests.proof.databases import SqliteLedgers
-from tests.proof.director import PROCESS, stage_ids
+from tests.proof.director import PROCESS, STORIES_A_SANDBOX, begin_anew, stage_ids
 from tests.proof.process import strict
 from tests.proof.story import Story
 from tests.proof.verdict import Verdict, judge
@@ -215,6 +215,8 @@ async def open_stage(
     house: House, *, courier: Courier = in_order, scheduled: bool = False, a_person: bool = True
 ) -> AsyncIterator[DeskStage]:
     """The next story's stage. Its clients use httpx's own transport, because real network errors are the point."""
+    if house.stories and house.stories % STORIES_A_SANDBOX == 0:
+        house.stage_ids = await begin_anew(house.world, house.process)
     house.stories += 1
     home = house.folder / f"{house.stories:04d}"
     await SqliteLedgers(house.folder).fresh(home)

@@ -29,9 +29,11 @@ async def _signed(world, **change):
 
 async def test_files_are_409_while_they_are_prepared(world):
     """Right after the send, and between the last signature and `downloadable`."""
+    await world.limits(processing_s=3600)
     answer = await world.send()
     request_id = answer.json()["signature_request"]["signature_request_id"]
     assert (await _files(world, request_id)).status_code == 409
+    await world.advance(3700)
     await world.until(lambda: "signature_request_sent" in world.receiver.types())
     await world.limits(downloadable_s=3600)
     await world.act(request_id, JANE, "sign")
