@@ -62,6 +62,9 @@ def run(arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 1
+    except BrokenPipeError:  # whoever read us (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except _expected() as problem:
         _complain(str(problem))
         return 1

@@ -14,7 +14,7 @@ from flows.ledger.mirror import StageEntry
 from flows.ledger.stage_checks import StageCheck
 from flows.proofs import facts_of
 from flows.rules.exit_criteria import Verdict
-from flows.rules.stage_guard import Ruling, gate_of, needs_a_look
+from flows.rules.stage_guard import Ruling, gate_of, rule
 from flows.rules.stage_moves import Move, Passage, fight_of, passage_of
 from flows.services import Portal, Services
 
@@ -85,10 +85,11 @@ async def called_for(
         passage, fight = passage_of(s.process, moves), fight_of(moves)
         if passage is None or await our_move_back(tx, file.id, moves):
             continue
-        if needs_a_look(s.process, passage, fight, facts[file.id]):
+        verdicts = gate_of(s.process, passage, facts[file.id])
+        ruling = rule(s.process, passage, fight, verdicts, facts[file.id])
+        if ruling.found != "passed":  # activities are not read yet: it may still have passed
             called.events.append(_event(entry, CHECK, file.stage or "", "check"))
-        elif verdicts := gate_of(s.process, passage, facts[file.id]):
-            ruling = Ruling("passed", "none")
+        elif verdicts:
             called.checks.append(check_of(s, file, passage, ruling, verdicts, settled=True))
         if fight is None:  # automations that undo each other get nothing more out of us
             for action in s.process.stage(file.stage or "").on_enter:

@@ -7,7 +7,7 @@ from flows.rules.process_finding import Finding, Spot, spots
 from flows.rules.sales_process import SalesProcess
 
 _TOLD_EXAMPLE = "The buyer has told us in writing that they go ahead"
-_SIMPLE = (
+SIMPLE = (  # rule, pattern, reason, better wording
     (
         "optional-step",
         words.OPTIONAL,
@@ -26,6 +26,24 @@ _SIMPLE = (
         words.VAGUE,
         "has no yes or no (Factual): nobody can say when it is reached",
         "say what is there when it is done: 'The positions the buyer asked for are on the deal'",
+    ),
+    (
+        "vague",
+        words.ORDER,
+        "tells somebody what to do (Factual): a gate asks whether something is so",
+        "say what is so when it is done: 'The buyer has told us what they need'",
+    ),
+    (
+        "follow-up-criterion",
+        words.CHASED,
+        "is follow-up (Buyer-centric): the buyer is no further for it",
+        "take it out of exit_criteria and give the stage follow_up: {after_days: 3, task: ...}",
+    ),
+    (
+        "seller-internal",
+        words.SELLER_INTERNAL,
+        "is about our own house (Buyer-centric): the buyer is no further for it",
+        "ask for what the buyer did: 'The buyer has named a date for the decision'",
     ),
 )
 
@@ -54,7 +72,7 @@ def _buyer(process: SalesProcess) -> Iterator[Finding]:
 
 def _criterion(spot: Spot) -> Iterator[Finding]:
     says, place = spot.criterion.says, (*spot.place, "says")
-    for rule, pattern, reason, example in _SIMPLE:
+    for rule, pattern, reason, example in SIMPLE:
         if found := pattern.search(says):
             yield Finding(rule, "warning", place, f"{found.group(0).strip()!r} {reason}", example)
     if (found := words.PERCENTAGE.search(says)) and not words.MONEY_SHARE.search(says):
@@ -65,7 +83,11 @@ def _criterion(spot: Spot) -> Iterator[Finding]:
     if words.QUESTION.search(says):
         reason = "is a question, not a statement that is true or false (Factual)"
         yield Finding("vague", "warning", place, reason, "'The buyer has told us who decides'")
-    if (found := words.INTERNAL.search(says)) and not words.TOLD.search(says):
+    if (found := words.INTERNAL.search(says)) is not None and words.TOLD.search(says):
+        found = None
+    if found is None and not words.TOLD_US.search(says):
+        found = words.BOARD.search(says)
+    if found is not None:
         reason = (
             f"{found.group(0).strip()!r} goes on inside the buyer's house (Inspectable): we cannot look it up"
         )

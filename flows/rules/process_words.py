@@ -33,7 +33,9 @@ FEELING = _any(
     r"(?:good|great|strong|positive) (?:relationship|signals?|talk|vibe\w*)|relationship (?:is )?(?:built|established)",
     r"(?:is|are) committed|on our side|ready to (?:buy|close|move|sign)|understands?|comfortable|sees? the value",
     r"urgent(?:ly)?",
-    r"trusts? us|likes? (?:us|our|the)|rapport|warmed up|believes? in",
+    r"trusts? us|likes? (?:us|our|the)|rapport|warmed up|believes? in|loves? (?:us|our|the|it)|badly|optimistic",
+    r"motivated|eager|serious about|(?:buyer|client|customer|deal|lead|prospect|they) (?:is|are) (?:hot|ready)",
+    r"(?<!that )(?<!what )(?<!which )(?<!who )(?:may|could) (?:be|have|well)|can be (?:met|reached|won)|promising",
     r"wahrscheinlich\w*|vermutlich|voraussichtlich|hoffentlich|vielleicht|scheint|scheinen|wirkt|gefühl\w*",
     r"interessiert|interesse|überzeugt|begeistert|zuversichtlich|zufrieden|eindruck|vertraut uns",
     r"gute[ns]? (?:beziehung|chancen?|gespräch|gefühl)|gut angekommen|verstanden|kaufbereit|steht hinter uns|dringend",
@@ -54,7 +56,10 @@ MONEY_SHARE = _any(
 VAGUE = _any(
     r"enough|sufficient(?:ly)?|adequate(?:ly)?|reasonabl[ey]|appropriate(?:ly)?|soon|asap|ongoing|in progress",
     r"working on|trying to|as far as|more or less|various|properly|and so on|etc",
-    r"well (?:understood|qualified|informed)",
+    r"well (?:understood|qualified|informed)|(?:progress(?:es|ing)?|going|going on|moving) (?:nicely|well)|on track",
+    r"(?:deal|lead|opportunity|prospect) (?:is|was) (?:advanced|good|qualified)",
+    r"(?:awareness|clarity|understanding) (?:about|of|on)",
+    r"aligned|alignment|verbal(?:ly)?|orally|mündlich\w*|auf (?:gutem|einem guten) weg",
     r"genug|genügend|ausreichend\w*|hinreichend\w*|angemessen\w*|bald|demnächst|laufend\w*|in arbeit|weitgehend",
     r"einigermaßen|mehr oder weniger|usw\.?|verschiedene",
 )
@@ -62,9 +67,20 @@ QUESTION = re.compile(
     r"\?\s*$|^(?:how|what|why|who|when|which|wie|was|warum|wer|wann|welche[rsmn]?)\s.*\?*$", re.IGNORECASE
 )
 
+# An order to somebody: Factual. It is done or not, but the sentence says neither.
+ORDER = re.compile(
+    r"^(?:ask|book|build|call|check|confirm|determine|discuss|email|ensure|establish|explore|find|follow|get|identify|"
+    r"make sure|obtain|prepare|present|qualify|schedule|send|show|uncover|understand|update|verify)\s"
+    r"|\s(?:abklären|anrufen|einholen|erfragen|ermitteln|erstellen|herausfinden|klären|nachfassen|prüfen|schicken|senden|"
+    r"verschicken|vereinbaren|versenden|vorstellen)\.?$",
+    re.IGNORECASE,
+)
+
 # Goes on where we cannot look: Inspectable.
 INTERNAL = _any(
-    r"internal(?:ly)?|among themselves|between themselves|behind closed doors|sle(?:ep|eps|pt) on it",
+    r"internal(?:ly)?|among themselves|between themselves|behind closed doors|sle(?:ep|eps|eping|pt) on it",
+    r"(?:speak|spoke|spoken|talk(?:s|ed|ing)?) (?:to|with) (?:his|her|their) \w+|talk(?:s|ed|ing)? it over",
+    r"in their meeting",
     r"th(?:ink|inks|inking|ought) (?:it |this |about |the \w+ )?(?:over|through|about)|consider(?:s|ed|ing)?",
     r"(?:board|committee|management|buyer|team|they|customer|prospect)s? (?:has |have )?(?:discuss|debat|reflect)\w*",
     r"ask(?:s|ed)? (?:a|his|her|their|the) (?:colleague|boss|manager|team|spouse)\w*|made up (?:his|her|their) minds?",
@@ -77,6 +93,17 @@ TOLD = _any(
     r"confirm\w*|in writing|written|minutes|by e-?mail|with us|to us|signed|informed us|named",
     r"(?:uns|mit uns) (?:\w+ )*(?:gesagt|mitgeteilt|bestätigt|genannt|geschickt|geteilt)|mitgeteilt|bestätigt",
     r"schriftlich|protokoll|per e-?mail|unterschrieben|genannt",
+)
+
+# ... and these decide among themselves, unless the sentence says that they told us.
+BOARD = _any(
+    r"(?:board|committee|leadership|management)(?:'s)? (?:has |have )?(?:already )?(?:agreed|approved|decided|voted)",
+    r"(?:vorstand|geschäftsführung|gremium|geschäftsleitung) hat\b.*\b(?:beschlossen|entschieden|genehmigt|zugestimmt)",
+)
+TOLD_US = _any(
+    r"t(?:ell|old) (?:us|me)|confirm\w*|(?:shown|sent|given|with|to) (?:us|me)|in writing|written|minutes",
+    r"by e-?mail|signed",
+    r"uns|bestätigt|mitgeteilt|schriftlich|protokoll|per e-?mail|unterschrieben",
 )
 
 _SELLER = r"(?:we|the rep|rep|our \w+|sales|i|you|the seller|seller|the account executive|ae|sdr)"
@@ -100,6 +127,25 @@ SELLER_ACT = re.compile(
 SELLER_STEP = re.compile(
     r"^(?:we|our|the rep|rep|sales|the seller|wir|unser\w*|der vertrieb)\b|^(?:receives|gets) our\b",
     re.IGNORECASE,
+)
+
+# Our own house-keeping: Buyer-centric. The buyer is no further for it.
+SELLER_INTERNAL = _any(
+    r"(?:our|sales|revenue|commit|approved the) forecast|forecast (?:category|is|was|has)|in forecast|quota",
+    r"(?:sales|our|monthly|quarterly|quarter's) targets?|deal desk|pipeline review",
+    r"(?:our|sales) (?:boss|director|lead|manager|vp)",
+    r"(?:updated?|entered|logged|maintained) (?:in )?(?:the |our )?(?:crm|hubspot)",
+    r"(?:crm|hubspot) (?:record )?(?:has been |is |was )?(?:clean|complete|filled|maintained|up to date|updated)",
+    r"vertriebsleit\w*|umsatzziel\w*|unser(?:e|em)? (?:chefin|chef|leitung)|(?:crm|hubspot) (?:ist|wurde) (?:\w+ )?"
+    r"(?:aktualisiert|ausgefüllt|gepflegt)",
+)
+
+# Chasing as a criterion: Buyer-centric. It has its own place, follow_up. A meeting to come is something else.
+CHASED = _any(
+    r"follow(?:ed|ing|s)?[ -]?up(?![ -](?:appointment|call|date|demo|meeting|session|visit|workshop))",
+    r"(?:we|rep|sales) (?:are |is |still )?(?:await|wait)\w*|chas(?:ed|es|ing)|touch(?:ed)? base|circled back",
+    r"check(?:ed|s|ing)? in with|(?:e-?mail|reminder)s? (?:was |were )?sent again|remind(?:ed|ing|s) the \w+",
+    r"nachgefasst|nachgehakt|nachfass\w*|wir warten|wartet auf|wiedervorlage",
 )
 
 # Waiting and chasing: never a stage.

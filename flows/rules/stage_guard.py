@@ -34,14 +34,6 @@ class Ruling:
     back_to: str | None = None
 
 
-def needs_a_look(process: SalesProcess, passage: Passage, fight: Fight | None, facts: DealFacts) -> bool:
-    """Whether anything about this entry is more than passed; `facts` may lack activities, which then count as none."""
-    if fight is not None:
-        return True
-    ruling = rule(process, passage, None, gate_of(process, passage, facts), facts)
-    return ruling.found != "passed"
-
-
 def gate_of(process: SalesProcess, passage: Passage, facts: DealFacts) -> tuple[Verdict, ...]:
     """Verdicts on all that the deal must have met for this move; none where no gate lies in its way."""
     if not passage.forward or passage.move.stage is None:
