@@ -11,7 +11,7 @@ from connectors.errors import GoneError, NotFoundError, RejectedError
 from flows.filing import set_deal, write_task
 from flows.follow_up_email import Mailed, mail_follow_up
 from flows.follow_up_looks import FLAG, Look, Outside
-from flows.ledger import follow_ups, inbox
+from flows.ledger import effects, follow_ups, inbox
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.follow_ups import FollowUpRow
 from flows.retries import reading, writing
@@ -160,8 +160,19 @@ async def _set_flag(s: Services, writer: Writer, row: FollowUpRow, deal_id: str,
 async def lift(s: Services, writer: Writer, found: Look | Outside, reason: str) -> Outcome:
     """Take the deal's flags back: in HubSpot, where it still says so, then in the ledger."""
     rows = found.standing
-    steps = [await _set_flag(s, writer, rows[-1], found.shows_flag, "")] if found.shows_flag else []
+    shown = found.shows_flag or await _in_doubt(s, writer)
+    steps = [await _set_flag(s, writer, rows[-1], shown, "")] if shown else []
     async with s.ledger.write() as tx:
         for row in rows:
             await follow_ups.clear(tx, row.id, why=reason, now=s.clock())
     return Outcome("done", f"not flagged any more: {reason}", deal_id=rows[-1].deal_id, steps=tuple(steps))
+
+
+async def _in_doubt(s: Services, writer: Writer) -> str | None:
+    """The deal whose flag an earlier try of this event took back without hearing of it: HubSpot shows none any more,
+    and what was intended is still to be settled.
+    """
+    async with s.ledger.read() as tx:
+        tried = await effects.of_event(tx, writer.event_id)
+    open_ones = (x for x in tried if x.kind == "set_deal" and x.state in ("intended", "unknown"))
+    return next((x.deal_id for x in open_ones), None)

@@ -6,10 +6,12 @@ Exit code 1 when anything was doubled, lost or stuck, and when a part could not 
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +27,18 @@ from tests.proof.orders import run_orders
 from tests.proof.verdict import Verdict
 from tests.proof.workers import run_workers
 
+PARTS = ("crashes", "workers", "faults", "orders")
 LANES = 3  # side by side: each is three processes that wait for each other
-STORIES = (Case("sign"), Case("decline"), Case("expire"), Case("cancel"), Case("sign", deaf=True))
+STORIES = (
+    Case("sign"),
+    Case("decline"),
+    Case("expire"),
+    Case("cancel"),
+    Case("slow"),
+    Case("sign", deaf=True),
+)
+
+_READS = re.compile(r" call \w+ (?:account|assoc|download|files|get|list|owners|pipelines|read|search)")
 
 
 def main() -> int:
@@ -36,10 +48,16 @@ def main() -> int:
     wanted.add_argument(
         "--every", type=int, default=1, help="only every so many crash points, for a quick look"
     )
+    wanted.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="only these; the line then counts no others"
+    )
+    wanted.add_argument(
+        "--story", choices=sorted({s.ending for s in STORIES}), help="only the crash points of this story"
+    )
     wanted.add_argument("--keep", type=Path, help="where to keep the ledgers and logs of what broke")
     given = wanted.parse_args()
     folder = given.keep or Path(tempfile.mkdtemp(prefix="dealflow-crash-"))
-    found, counts = asyncio.run(_all(folder, given.orders, given.every))
+    found, counts = asyncio.run(_all(folder, given))
     line = {
         **counts,
         "duplicates": len(found.duplicates),
@@ -55,42 +73,59 @@ def main() -> int:
     return 0 if found.ok else 1
 
 
-async def _all(folder: Path, orders: int, every: int) -> tuple[Verdict, dict[str, int]]:
+async def _all(folder: Path, given: argparse.Namespace) -> tuple[Verdict, dict[str, int]]:
+    found, counts = Verdict(), Counter[str]()
+    if "crashes" in given.parts:
+        await _on_both_databases(folder, given, found, counts)
+    # Real workers mostly wait, the others mostly compute.
+    await asyncio.gather(
+        _workers(folder, given, found, counts), _without_crashes(folder, given, found, counts)
+    )
+    return found, dict(counts)
+
+
+async def _on_both_databases(
+    folder: Path, given: argparse.Namespace, found: Verdict, counts: Counter[str]
+) -> None:
     server = find_server()
     if server.why_not:
         raise SystemExit(f"make crash needs a PostgreSQL server: {server.why_not}")
-    found, points, databases = Verdict(), 0, 0
     try:
         for turn, (name, ledgers) in enumerate(_databases(folder, server)):
-            tried, verdict = await _crashes(folder / name, name, ledgers, turn=turn, every=every)
-            points, databases = points + tried, databases + 1
+            tried, verdict = await _crashes(
+                folder / name, name, ledgers, turn=turn, every=given.every, only=given.story
+            )
+            counts.update(crash_points=tried, databases=1)
             found.add(verdict)
     finally:
         for name in list(server.made):
             server.drop(server.address_of(name))
-    # Real workers mostly wait, the others mostly compute.
-    (killed, verdict), (faults, played) = await asyncio.gather(
-        asyncio.to_thread(run_workers, folder / "workers", say=_say), _without_crashes(folder, orders)
-    )
-    found.add(verdict)
-    for case in [*faults, *played]:
-        found.add(case.verdict)
-    return found, {
-        "crash_points": points + killed,
-        "databases": databases,
-        "fault_cases": len(faults),
-        "orders": len(played),
-    }
 
 
-async def _without_crashes(folder: Path, orders: int) -> tuple[list[Tried], list[Order]]:
-    async with open_house(_made(folder / "faults")) as house:
-        faults = await run_faults(house, tell=_tell_fault)
-    _say(f"{len(faults)} faults tried")
-    async with open_house(_made(folder / "orders")) as house:
-        played = await run_orders(house, examples=orders, tell=_tell_order)
-    _say(f"{len(played)} orders tried")
-    return faults, played
+async def _workers(folder: Path, given: argparse.Namespace, found: Verdict, counts: Counter[str]) -> None:
+    if "workers" in given.parts:
+        killed, verdict = await asyncio.to_thread(run_workers, folder / "workers", say=_say)
+        counts.update(crash_points=killed)
+        found.add(verdict)
+
+
+async def _without_crashes(
+    folder: Path, given: argparse.Namespace, found: Verdict, counts: Counter[str]
+) -> None:
+    if "faults" in given.parts:
+        async with open_house(_made(folder / "faults")) as house:
+            faults = await run_faults(house, tell=_tell_fault)
+        _say(f"{len(faults)} faults tried")
+        counts.update(fault_cases=len(faults))
+        for case in faults:
+            found.add(case.verdict)
+    if "orders" in given.parts:
+        async with open_house(_made(folder / "orders")) as house:
+            played = await run_orders(house, examples=given.orders, tell=_tell_order)
+        _say(f"{len(played)} orders tried")
+        counts.update(orders=len(played))
+        for order in played:
+            found.add(order.verdict)
 
 
 def _databases(folder: Path, server: PostgresServer) -> list[tuple[str, list[Ledgers]]]:
@@ -104,10 +139,10 @@ def _databases(folder: Path, server: PostgresServer) -> list[tuple[str, list[Led
 
 
 async def _crashes(
-    folder: Path, name: str, ledgers: list[Ledgers], *, turn: int, every: int
+    folder: Path, name: str, ledgers: list[Ledgers], *, turn: int, every: int, only: str | None = None
 ) -> tuple[int, Verdict]:
-    """Every point of the signed story; of the others the points after the contract was out, where they differ: those
-    are shared out between the databases.
+    """Every point of the signed story; of the others the points of their own parts, which are shared out between the
+    databases. The slow story looks again and again: reads at which the signed story has died are left out of it.
     """
     began, found = time.monotonic(), Verdict()
     async with AsyncExitStack() as stack:
@@ -117,12 +152,18 @@ async def _crashes(
             home.mkdir(parents=True, exist_ok=True)
             lanes.append((await stack.enter_async_context(open_theatre(home)), source))
         cases: list[Case] = []
+        known: set[str] = set()
         for story in STORIES:
+            if only not in (None, story.ending) and story != STORIES[0]:
+                continue
             calm = await learn(*lanes[0], story)
-            here = range(1, len(calm.points) + 1)
-            if story != STORIES[0]:  # every other point on this database, the rest on the other one
-                here = range(calm.out_at + 1 + turn, len(calm.points) + 1, 2)
-            here = here[turn % every :: every]
+            here: Sequence[int] = range(1, len(calm.points) + 1)
+            if story == STORIES[0]:
+                known = set(calm.points)
+            else:  # every other point on this database, the rest on the other one
+                own = [at for at in calm.own if story.ending != "slow" or _tells(calm.points[at - 1], known)]
+                here = own[turn::2]
+            here = here[turn % every :: every] if only in (None, story.ending) else ()
             cases += [replace(story, die_at=at) for at in here]
             _say(f"{name}: {story}: {len(calm.points)} points, {len(here)} of them to die at")
         done: list[Played] = []
@@ -145,6 +186,10 @@ async def _crashes(
     for played in done:
         found.add(played.verdict)
     return len(done) - len(alive), found
+
+
+def _tells(point: str, known: set[str]) -> bool:
+    return point not in known or not _READS.search(point)
 
 
 def _tell_fault(tried: Tried) -> None:

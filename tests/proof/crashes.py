@@ -33,8 +33,8 @@ class Case:
 
 @dataclass
 class Played:
-    """What came of a case. `at`: the point at which the victim died; `out_at`: how many points there were when the
-    contract was out.
+    """What came of a case. `at`: the point at which the victim died; `own`: the points (from 1) that only a story with
+    this ending has.
     """
 
     case: Case
@@ -42,7 +42,7 @@ class Played:
     points: list[str]
     deaths: int
     at: str = ""
-    out_at: int = 0
+    own: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -56,9 +56,10 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     home = theatre.folder / f"{number:04d}"
     url = await ledgers.fresh(home)
     story = Story(number, case.ending)
-    scene = Scene(theatre, home, url, die_at=case.die_at, mutant=case.mutant, deaf=case.deaf)
-    verdict, out_at = Verdict(), [0]
-    story.before_end = lambda: out_at.append(len(scene.points))
+    slow = case.ending == "slow"
+    scene = Scene(theatre, home, url, die_at=case.die_at, mutant=case.mutant, deaf=case.deaf, follow_ups=slow)
+    verdict, marks = Verdict(), [0]
+    story.own_part = lambda _begins: marks.append(len(scene.points))
     async with scene:
         try:
             await story.play(scene)
@@ -79,7 +80,11 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     at = points[case.die_at - 1] if 0 < case.die_at <= len(points) else ""
     if verdict.ok:
         shutil.rmtree(home, ignore_errors=True)
-    return Played(case, verdict, points, scene.deaths, at, out_at[-1])
+    ends = [*marks[1:], len(points)]
+    own = [
+        at for begins, end in zip(ends[::2], ends[1::2], strict=False) for at in range(begins + 1, end + 1)
+    ]
+    return Played(case, verdict, points, scene.deaths, at, tuple(own))
 
 
 async def learn(theatre: Theatre, ledgers: Ledgers, story: Case) -> Played:

@@ -90,6 +90,7 @@ class DeskStage:
 
     `helped`: what a person did about events that were given up and effects in quarantine. `scheduled`: the sync runs
     by itself every five minutes of virtual time, as `prefect.yaml` has it; else only when the story asks for it.
+    `follow_ups`: what is scheduled includes the look for deals that do not get on.
     """
 
     house: House
@@ -98,6 +99,7 @@ class DeskStage:
     courier: Courier = in_order
     scheduled: bool = False
     a_person: bool = True
+    follow_ups: bool = False
     taken: set[tuple[str, str]] = field(default_factory=set)
     helped: list[str] = field(default_factory=list)
     failed_sweeps: int = 0
@@ -155,7 +157,7 @@ class DeskStage:
     async def sweep(self) -> None:
         """The scheduled flows, until they have gone through: a run that fails is followed by the next."""
         for _ in range(_SWEEPS):
-            if await self._sync() and await self._reconcile():
+            if await self._sync() and await self._reconcile() and await self._follow_up():
                 break
             await self.world.advance(self.world.now + _SCHEDULE)
         else:
@@ -165,6 +167,15 @@ class DeskStage:
     async def _reconcile(self) -> bool:
         try:
             await reconcile_all(self.desk.s)
+        except ConnectorError:
+            self.failed_sweeps += 1
+            return False
+        return True
+
+    async def _follow_up(self) -> bool:
+        try:
+            if self.follow_ups:
+                await self.desk.follow_up()
         except ConnectorError:
             self.failed_sweeps += 1
             return False
@@ -212,7 +223,12 @@ class DeskStage:
 
 @asynccontextmanager
 async def open_stage(
-    house: House, *, courier: Courier = in_order, scheduled: bool = False, a_person: bool = True
+    house: House,
+    *,
+    courier: Courier = in_order,
+    scheduled: bool = False,
+    a_person: bool = True,
+    follow_ups: bool = False,
 ) -> AsyncIterator[DeskStage]:
     """The next story's stage. Its clients use httpx's own transport, because real network errors are the point."""
     if house.stories and house.stories % STORIES_A_SANDBOX == 0:
@@ -239,7 +255,7 @@ async def open_stage(
         )
         s.sender = sender_at(desk, s.settings.dropbox_sign_base_url)
         await house.world.mail()  # what earlier stories left in the log is not this one's
-        yield DeskStage(house, home, desk, courier, scheduled, a_person)
+        yield DeskStage(house, home, desk, courier, scheduled, a_person, follow_ups)
 
 
 def sender_at(desk: Desk, base_url: str, on_call: Callable[[], None] = lambda: None) -> ContractSender:

@@ -138,6 +138,7 @@ class Scene:
     die_at: int = 0
     mutant: str = ""
     deaf: bool = False  # no callback of Dropbox Sign ever arrives
+    follow_ups: bool = False  # the scheduled look for them, too
     deaths: int = 0
     taken: set[tuple[str, str]] = field(default_factory=set)
     _life: Life | None = None
@@ -179,6 +180,7 @@ class Scene:
             points_log=str(self.home / "points.log"),
             die_at=self.die_at,
             mutant=self.mutant,
+            follow_ups=self.follow_ups,
         )
         self._http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self._life.port}", timeout=30, trust_env=False

@@ -1,4 +1,5 @@
-"""The fault matrix: a story is played once to learn which calls it makes, then once for each call and each fault.
+"""The fault matrix: two stories are played once to learn which calls they make, then once for each call and each fault:
+the signed story, and the slow buyer's for the calls that only it has.
 
 Nobody lists the endpoints: they are read from the stand-ins' request logs of the calm playing.
 """
@@ -25,8 +26,9 @@ from tests.proof.story import Story, rest
 from tests.proof.verdict import Verdict
 
 _ID = re.compile(r"\d+|[0-9a-f]{20,}")
-_ANY_ID = r"[0-9A-Za-z-]+"
+ANY_ID = r"[0-9A-Za-z-]+"
 _SEND = "POST /v3/signature_request/send"
+STORIES = ("sign", "slow")
 _STRIDE = 5  # from one endpoint's fault to the next one's; shares no factor with their number
 REFUSED = "connection refused"
 _NEVER = "the fault never struck"
@@ -74,11 +76,12 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Method and path with ids folded, and how often the worker calls it in a calm playing."""
+    """Method and path with ids folded, and how often the worker calls it in a calm playing of `story`."""
 
     vendor: str
     name: str
     calls: int
+    story: str = STORIES[0]
 
     @property
     def method(self) -> str:
@@ -88,15 +91,15 @@ class Endpoint:
     @property
     def path(self) -> str:
         """As a regular expression."""
-        return "^" + re.escape(self.name.partition(" ")[2]).replace(r"\{id\}", _ANY_ID) + "$"
+        return "^" + re.escape(self.name.partition(" ")[2]).replace(r"\{id\}", ANY_ID) + "$"
 
 
 @dataclass(frozen=True)
 class Calm:
-    """What a playing without faults needs: endpoints, and calls by operation."""
+    """What playings without faults need: endpoints, and for each story its calls by operation."""
 
     endpoints: tuple[Endpoint, ...]
-    calls: Counter[str]
+    calls: Mapping[str, Counter[str]]
 
 
 @dataclass(frozen=True)
@@ -131,20 +134,23 @@ def needs_a_person(endpoint: Endpoint, fault: Fault) -> bool:
 
 
 async def learn(house: House) -> Calm:
-    """Play the story calmly. Raises AssertionError when it does not end well by itself."""
-    before = {vendor: (await _log(house, vendor))["total"] for vendor in ("hubspot", "dropbox_sign")}
-    async with open_stage(house) as stage:
-        verdict = await _play(stage)
-        calls = stage.desk.tally.calls
-    if not verdict.ok or stage.helped:
-        raise AssertionError(f"the story goes wrong without any fault: {verdict}, {stage.helped}")
-    found: list[Endpoint] = []
-    for vendor, seen in before.items():
-        rows = (await _log(house, vendor, since=seen))["requests"]
-        ours = (r for r in rows if r["headers"].get("authorization") == _CALLERS[vendor])  # not people's
-        met = Counter(f"{row['method']} {_folded(row['path'])}" for row in ours)
-        found += [Endpoint(vendor, name, count) for name, count in sorted(met.items())]
-    return Calm(tuple(found), calls)
+    """Play the stories calmly. Raises AssertionError when one does not end well by itself."""
+    found: dict[str, Endpoint] = {}
+    calls: dict[str, Counter[str]] = {}
+    for story in STORIES:
+        before = {vendor: (await _log(house, vendor))["total"] for vendor in ("hubspot", "dropbox_sign")}
+        async with open_stage(house, follow_ups=story == "slow") as stage:
+            verdict = await _play(stage, story)
+            calls[story] = stage.desk.tally.calls
+        if not verdict.ok or stage.helped:
+            raise AssertionError(f"{story} goes wrong without any fault: {verdict}, {stage.helped}")
+        for vendor, seen in before.items():
+            rows = (await _log(house, vendor, since=seen))["requests"]
+            ours = (r for r in rows if r["headers"].get("authorization") == _CALLERS[vendor])  # not people's
+            met = Counter(f"{row['method']} {_folded(row['path'])}" for row in ours)
+            for name, count in sorted(met.items()):
+                found.setdefault(name, Endpoint(vendor, name, count, story))
+    return Calm(tuple(found.values()), calls)
 
 
 def cases_of(calm: Calm, *, only: int | None = None) -> list[Case]:
@@ -185,17 +191,17 @@ async def run_case(house: House, case: Case, calm: Calm) -> Tried:
 
 
 async def _try(house: House, case: Case, calm: Calm) -> Tried:
-    async with open_stage(house) as stage:
+    async with open_stage(house, follow_ups=case.endpoint.story == "slow") as stage:
         if case.fault.plant:
             verdict = await _with_planted(stage, case)
         elif case.endpoint.name == _SEND:
-            verdict = await _with_nobody_there(stage)
+            verdict = await _with_nobody_there(stage, case)
         else:
             with _refusing(stage, case) as struck:
-                verdict = await _play(stage)
+                verdict = await _play(stage, case.endpoint.story)
             if not struck:
                 verdict.lost.append(_NEVER)
-        _judge_calls(stage.desk.tally.calls, calm.calls, verdict)
+        _judge_calls(stage.desk.tally.calls, calm.calls[case.endpoint.story], verdict)
         expected = needs_a_person(case.endpoint, case.fault)
         # A sync that fails is seen in Prefect and comes again on schedule: nobody needs to do anything.
         if bool(stage.helped) != expected and not (expected and stage.failed_sweeps):
@@ -205,8 +211,8 @@ async def _try(house: House, case: Case, calm: Calm) -> Tried:
         return Tried(case, verdict, stage.desk.tally.calls, stage.helped)
 
 
-async def _play(stage: DeskStage) -> Verdict:
-    story, verdict = Story(stage.house.stories), Verdict()
+async def _play(stage: DeskStage, ending: str) -> Verdict:
+    story, verdict = Story(stage.house.stories, ending), Verdict()
     try:
         await story.play(stage)
         for _ in range(2):  # the first sync of a ledger reads all deals, the next one what has changed
@@ -227,7 +233,7 @@ async def _with_planted(stage: DeskStage, case: Case) -> Verdict:
     where |= {"caller": _CALLERS[case.endpoint.vendor]}
     planted = await client.post("/_sandbox/faults", json={**case.fault.plant, **where, "times": 1})
     assert planted.status_code == 201, planted.text
-    verdict = await _play(stage)
+    verdict = await _play(stage, case.endpoint.story)
     if not [f for f in (await client.get("/_sandbox/faults")).json() if f["hits"]]:
         verdict.lost.append(_NEVER)
     await client.delete("/_sandbox/faults")
@@ -257,14 +263,14 @@ def _refusing(stage: DeskStage, case: Case) -> Iterator[list[int]]:
         place.close()
 
 
-async def _with_nobody_there(stage: DeskStage) -> Verdict:
+async def _with_nobody_there(stage: DeskStage, case: Case) -> Verdict:
     """Contracts leave through the vendor's own SDK: its first call finds nobody listening, later ones do."""
     parts = urlsplit(stage.world.sign_url)
     door = Forwarder((parts.hostname or "", parts.port or 0), listening=False)
     try:
         base_url = f"http://127.0.0.1:{door.port}/v3"
         stage.desk.s.sender = sender_at(stage.desk, base_url, on_call=door.restore)
-        verdict = await _play(stage)
+        verdict = await _play(stage, case.endpoint.story)
     finally:
         door.close()
     if stage.desk.tally.calls["dropbox_sign send"] < 2:

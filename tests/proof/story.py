@@ -28,20 +28,28 @@ class Stage(Protocol):
         """Deliver what the vendors say and let the worker work until nothing moves."""
 
     async def sweep(self) -> None:
-        """The scheduled flows run once (sync, reconcile)."""
+        """The scheduled flows run once: sync, reconcile, and in a slow story the look for what is to be followed up."""
 
 
 @dataclass
 class Story:
-    """A buyer, numbered so that many can be on one sandbox. `ending`: what the signer does."""
+    """A buyer, numbered so that many can be on one sandbox.
+
+    `ending`: what the signer does; "slow" is a buyer who keeps everybody waiting twice, and signs in the end.
+    """
 
     number: int
     ending: str = "sign"
     deal_id: str = ""
     contact_id: str = ""
     request_ids: list[str] = field(default_factory=list)
-    before_end: Callable[[], None] = lambda: None
-    """Called when the contract is out: from here on the endings differ."""
+    own_part: Callable[[bool], None] = lambda _begins: None
+    """Called as a part begins (True) or ends that stories with another ending do not have."""
+
+    @property
+    def won(self) -> bool:
+        """Whether the deal is won in the end."""
+        return self.ending in ("sign", "slow")
 
     @property
     def email(self) -> str:
@@ -65,7 +73,11 @@ class Story:
         await self.to_deal(stage)
         await self.to_presentation(stage)
         await self.to_closing_too_early(stage)
+        if self.ending == "slow":
+            await self.to_flag(stage)
         await self.to_closing(stage)
+        if self.ending == "slow":
+            await self.to_reminder(stage)
         await self.to_end(stage)
 
     async def to_deal(self, stage: Stage) -> None:
@@ -105,6 +117,32 @@ class Story:
             await rest(stage, minutes=10)
         raise AssertionError("the deal was never moved back")
 
+    async def to_flag(self, stage: Stage) -> None:
+        """Nobody says who signs: followed up until the deal is listed for disqualification."""
+        self.own_part(True)
+        await self._move(stage, "discussion")
+        for _ in range(3):
+            await self._days(stage, 8)
+        for _ in range(12):
+            if (await self._deal(stage.world))["properties"].get("dealflow_flag"):
+                self.own_part(False)
+                return
+            await rest(stage, minutes=30)
+        raise AssertionError("the deal was never flagged")
+
+    async def to_reminder(self, stage: Stage) -> None:
+        """The flag goes; the signer lets the contract lie, and is reminded."""
+        self.own_part(True)
+        await self._days(stage, 4)
+        await self._days(stage, 1)
+        for _ in range(12):
+            flag = (await self._deal(stage.world))["properties"].get("dealflow_flag")
+            if not flag and await reminders(self, stage.world):
+                self.own_part(False)
+                return
+            await rest(stage, minutes=30)
+        raise AssertionError(f"nobody was reminded, or the flag {flag!r} stayed")
+
     async def to_closing(self, stage: Stage) -> None:
         """The buyer names who signs, the rep closes: a contract goes out."""
         signer = {"to_type": "contacts", "to_id": self.contact_id, "label": "Signer"}
@@ -123,7 +161,8 @@ class Story:
 
     async def to_end(self, stage: Stage) -> None:
         """Every signer does what this story says; the worker reads it back."""
-        self.before_end()
+        if self.ending != "slow":
+            self.own_part(True)
         for request_id in self.request_ids:
             if self.ending == "cancel":
                 await stage.world.cancel(request_id)
@@ -138,7 +177,7 @@ class Story:
         """All in turn sign, or the first declines."""
         counter = stage_counter(stage)
         people = [self.email, *([counter] if counter else [])]
-        does = {"sign": "sign", "decline": "decline"}.get(self.ending)
+        does = "sign" if self.won else "decline" if self.ending == "decline" else None
         if does is None:
             return
         for email in people:
@@ -147,6 +186,10 @@ class Story:
                 raise AssertionError(f"the stand-in does not let a signer {does}")
             if does == "decline":
                 return
+
+    async def _days(self, stage: Stage, days: int) -> None:
+        await rest(stage, minutes=days * 24 * 60)
+        await stage.sweep()
 
     async def _move(self, stage: Stage, key: str) -> None:
         await stage.world.rep("deals", id=self.deal_id, properties={"dealstage": stage.stage_ids[key]})
@@ -161,6 +204,17 @@ class Story:
 
     async def _deal(self, world: World) -> dict[str, Any]:
         return await world.rep("deals", id=self.deal_id)
+
+
+async def reminders(story: Story, world: World) -> list[str]:
+    """Whom Dropbox Sign reminded, once for each time."""
+    said = [
+        line["text"]
+        for request in await world.requests()
+        if str(request["metadata"].get("deal_id")) == story.deal_id
+        for line in request["history"]
+    ]
+    return [text for text in said if text.startswith("Reminder to ")]
 
 
 def stage_counter(stage: Stage) -> str:

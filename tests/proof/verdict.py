@@ -12,10 +12,11 @@ from flows.ledger import tables
 from flows.ledger.database import Ledger
 from flows.rehearsal.checks import is_debrief
 from flows.rehearsal.world import World
-from tests.proof.story import Story
+from tests.proof.story import Story, reminders
 
 _WELL = {
     "sign": ("won", "completed"),
+    "slow": ("won", "completed"),
     "decline": ("discussion", "declined"),
     "expire": ("discussion", "expired"),
     "cancel": ("discussion", "canceled"),
@@ -65,6 +66,7 @@ async def judge(
         await _papers_and_notes(story, deal, world, found)
         await _moved_back(story, deal, world, stage_ids, found)
         await _handed_over(story, world, process, found)
+        await _followed_up(story, deal, world, process, found)
     await _ledger_at_rest(story, ledger, taken, found)
     return found
 
@@ -107,7 +109,7 @@ async def _contract(
         found.once(f"move to {target}", after.count(stage_ids[target]))
     if deal["properties"].get("dealstage") != (stage_ids[target] if target else sent_from):
         found.lost.append("the deal does not stand where the process puts it")
-    if story.ending == "sign":
+    if story.won:
         files = {f["id"]: f for f in await world.records("files")}
         signed = files.get(deal["properties"].get("dealflow_signed_file_id") or "")
         if signed is None:
@@ -120,7 +122,7 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
     files = [f for f in await world.records("files") if f"-{story.deal_id}-" in str(f["name"])]
     kinds = Counter(str(f["name"]).partition("-")[0] for f in files)
     found.once("filed proposal", kinds["proposal"])
-    if story.ending == "sign":
+    if story.won:
         found.once("filed signed contract", kinds["signed"])
     notes = [
         n["properties"].get("hs_note_body") or ""
@@ -129,9 +131,9 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
     ]
     markers = Counter(body.rpartition("dealflow ")[2] for body in notes)
     found.duplicates += [f"note written {n} times" for n in markers.values() if n > 1]
-    # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and Closing; then
-    # the debrief of a won deal.
-    wanted = (5 if story.ending in _WELL else 4) + (story.ending == "sign")
+    # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and (but for a slow
+    # buyer) Closing; then the debrief of a won deal.
+    wanted = 3 + (story.ending in _WELL) + (story.ending != "slow") + story.won
     if len(markers) < wanted:
         found.lost.append(f"{len(markers)} notes on the deal instead of {wanted}")
     if len(markers) > wanted:
@@ -151,12 +153,13 @@ async def _moved_back(
 
 async def _handed_over(story: Story, world: World, process: Any, found: Verdict) -> None:
     """A won deal: one debrief, each task once, one deal that follows on it. Any other: none of it."""
-    subjects, won = await _tasks(story, world), story.ending == "sign"
+    subjects, won = await _tasks(story, world), story.won
     wanted = [task.task for task in process.hand_over.tasks] if won else []
     for task in wanted:
         found.once(f"task {task!r}", subjects.count(task))
-    if len(subjects) > len(wanted) + 1:
-        found.duplicates.append(f"{len(subjects)} tasks on the deal instead of {len(wanted) + 1}")
+    most = len(wanted) + (3 if story.ending == "slow" else 1)
+    if len(subjects) > most:
+        found.duplicates.append(f"{len(subjects)} tasks on the deal instead of {most}")
     notes = [
         n
         for n in await world.records("notes")
@@ -174,6 +177,33 @@ async def _handed_over(story: Story, world: World, process: Any, found: Verdict)
         found.lost += [f"the follow-on deal has no {kind}" for kind in {"contacts", "companies"} - linked]
     elif notes or followers:
         found.duplicates.append("handed over although it is not won")
+
+
+async def _followed_up(
+    story: Story, deal: dict[str, Any], world: World, process: Any, found: Verdict
+) -> None:
+    """A slow buyer: one task and one e-mail draft for the three looks in Discussion, flagged once and no longer; one
+    task and one reminder in Closing. Any other: no flag and no e-mail.
+    """
+    emails = [
+        e
+        for e in await world.records("emails")
+        if story.deal_id in {a["id"] for a in e["associations"].get("deals", [])}
+    ]
+    flags = [h["value"] for h in deal["history"].get("dealflow_flag", []) if h["value"]]
+    if story.ending != "slow":
+        if emails or flags:
+            found.duplicates.append("followed up although nobody kept it waiting")
+        return
+    subjects = await _tasks(story, world)
+    for key in ("discussion", "closing"):
+        task = process.stage(key).follow_up.task
+        found.once(f"task {task!r}", subjects.count(task))
+    found.once("e-mail draft", len(emails))
+    found.once("flag", len(flags))
+    if deal["properties"].get("dealflow_flag"):
+        found.lost.append("the deal that went on is still flagged")
+    found.once("reminder", len(await reminders(story, world)))
 
 
 async def _tasks(story: Story, world: World) -> list[str]:

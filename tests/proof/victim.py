@@ -7,6 +7,7 @@ Prefect worker's own points are tried by tests/acceptance/test_worker_crashes.py
 """
 
 import asyncio
+import gc
 import json
 import mmap
 import os
@@ -23,7 +24,7 @@ import uvicorn
 from babel import Locale
 
 from config.settings import Settings
-from flows import services
+from flows import follow_up_sweep, services
 from flows.gateway.app import build_app
 from flows.ledger import inbox
 from flows.ledger.database import open_ledger
@@ -118,6 +119,7 @@ class Life:
     points_log: str
     die_at: int = 0
     mutant: str = ""
+    follow_ups: bool = False
 
 
 def settings_of(life: Life) -> Settings:
@@ -164,6 +166,8 @@ async def live(life: Life) -> None:
             if cell.sweeps_done < cell.sweeps_asked:
                 await sweep(s)
                 await reconcile_all(s)
+                if life.follow_ups:
+                    await follow_up_sweep.sweep(s)
                 cell.sweep_done()
             while await _something_is_due(s):
                 await desk.work()
@@ -186,6 +190,8 @@ def main() -> None:
     services.load_templates = lambda _settings: templates
     services.load_process = lambda _settings: process
     services.open_ledger = partial(open_ledger, migrate=False)
+    gc.collect()
+    gc.freeze()  # a child's collector would touch, and so copy, all of this
     alive: set[int] = set()
     dead: dict[int, int] = {}
     sys.stdout.write(json.dumps({"ready": os.getpid()}) + "\n")
