@@ -38,7 +38,7 @@ imports: $(VENV)/.dev ## Who may import whom
 unit: $(VENV)/.dev ## All tests (PYTEST_ARGS adds arguments, PARALLEL= runs them one after another)
 	@$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
-crash: $(VENV)/.dev ## The worker killed at every point, every fault, many orders: half an hour (needs PostgreSQL)
+crash: $(VENV)/.dev ## The worker killed at every point, every fault, many orders: an hour and a half (needs PostgreSQL)
 	@$(RUN) -m tests.proof $(CRASH_ARGS)
 
 bench: $(VENV)/.dev ## Measure: one JSON line a benchmark (quiet machine, please)
