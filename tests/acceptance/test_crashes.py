@@ -1,6 +1,5 @@
 """The crash matrix in a bounded form (`make crash` has it whole), and the proof that it can fail."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from tests.postgres import PostgresServer
 from tests.proof.crashes import Case, Ledgers, Played, learn, play
 from tests.proof.databases import PostgresLedgers, SqliteLedgers
 from tests.proof.director import Theatre, open_theatre
-from tests.proof.workers import run_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 _SOME = 8
@@ -130,9 +128,3 @@ async def test_an_untouched_product_passes_there(theatre: Theatre, tmp_path: Pat
     at = points.index("after call dropbox_sign send") + 1
     played = await play(theatre, ledgers, Case("sign", die_at=at))
     assert played.at == "after call dropbox_sign send" and played.ok, played.verdict
-
-
-async def test_the_worker_killed_at_its_own_commits(tmp_path: Path) -> None:
-    """A real worker with a real Prefect server, killed as it claims and as it has noted its run."""
-    tried, verdict = await asyncio.to_thread(run_workers, tmp_path, most=1)
-    assert tried == 1 and verdict.ok, verdict

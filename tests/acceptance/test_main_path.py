@@ -2,12 +2,15 @@
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.stack import Stack
+from tests.proof.verdict import Verdict
+from tests.proof.workers import play
+from tests.stack import PrefectServer, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -97,6 +100,14 @@ def test_kill_9_before_the_vendor_took_the_contract(stack: Stack) -> None:
     stack.until_won()
     stack.until_quiet()
     stack.assert_done_once()
+
+
+def test_kill_9_as_the_worker_has_noted_its_run(tmp_path: Path, prefect_server: PrefectServer) -> None:
+    """Killed at a commit of its own; `make crash` has them all."""
+    verdict, at = Verdict(), 2
+    met = play(tmp_path, prefect_server, "after commit in flows.worker._create_run", at, verdict)
+    assert verdict.ok, verdict
+    assert len(met) > at  # and the next one went on
 
 
 def test_sigterm_lets_what_is_under_way_end(stack: Stack) -> None:
