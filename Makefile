@@ -10,8 +10,8 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests of one file stay in one process, for what they share.
-PARALLEL ?= -n 2 --dist loadfile
+# Tests of one file stay in one process, for what they share; the long ones (acceptance) come first.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports unit crash bench lock clean

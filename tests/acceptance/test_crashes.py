@@ -13,7 +13,7 @@ from tests.proof.director import Theatre, open_theatre
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 _SOME = 8
-_FOLLOWED_UP = {"create_emails", "create_tasks", "update_deals", "remind"}
+_FOLLOWED_UP = {"create_emails", "update_deals", "remind"}
 _LEARNED: dict[Case, Played] = {}
 
 
@@ -79,7 +79,7 @@ async def test_killed_as_a_won_deal_is_handed_over(theatre: Theatre, tmp_path: P
 
 
 async def test_killed_as_a_slow_buyer_is_followed_up(theatre: Theatre, tmp_path: Path) -> None:
-    """Draft, task, flag and reminder are made, the ledger does not know: each is found, none is made twice."""
+    """Draft, flag and reminder are made, the ledger does not know: each is found, none is made twice."""
     ledgers = SqliteLedgers(tmp_path)
     calm = await learned(theatre, ledgers, Case("slow"))
     own = [(at, calm.points[at - 1]) for at in calm.own]

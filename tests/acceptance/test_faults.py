@@ -7,6 +7,9 @@ import pytest
 from tests.proof.desk_stage import open_house
 from tests.proof.faults import ANY_ID, FAULTS, STORIES, Case, cases_of, learn, run_case, sentences
 
+WRITES = {"^/crm/objects/2026\\-03/emails$", f"^/v3/signature_request/remind/{ANY_ID}$"}
+"""What only the slow buyer's story writes; its reads are left to `make crash`."""
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -14,9 +17,11 @@ async def test_whatever_befalls_a_call_the_end_is_the_same(tmp_path: Path) -> No
     """Same end state, nothing twice, no hammering; a person is needed only where that is the right end."""
     async with open_house(tmp_path) as house:
         calm = await learn(house)
-        sample = cases_of(calm, only=len(calm.endpoints))
+        once_each = cases_of(calm, only=len(calm.endpoints))
+        sample = [c for c in once_each if c.endpoint.story == STORIES[0] or c.endpoint.path in WRITES]
         assert {case.fault for case in sample} == set(FAULTS)
-        assert {case.endpoint for case in sample} == set(calm.endpoints)
+        assert {case.endpoint for case in once_each} == set(calm.endpoints)
+        assert {case.endpoint.path for case in sample} >= WRITES
         tried = [await run_case(house, case, calm) for case in sample]
     assert not sentences(tried), sentences(tried)
 
@@ -27,10 +32,7 @@ async def test_every_call_of_the_story_is_in_the_matrix(tmp_path: Path) -> None:
         calm = await learn(house)
         first = STORIES[0]
         assert sum(e.calls for e in calm.endpoints if e.story == first) == calm.calls[first].total()
-        assert {e.path for e in calm.endpoints if e.story == "slow"} >= {
-            "^/crm/objects/2026\\-03/emails$",
-            f"^/v3/signature_request/remind/{ANY_ID}$",
-        }
+        assert {e.path for e in calm.endpoints if e.story == "slow"} > WRITES
         cases = cases_of(calm)
         assert len(cases) == len(set(cases)) == len(calm.endpoints) * len(FAULTS)
         deaf = next(e for e in calm.endpoints if e.path.endswith("send$"))
