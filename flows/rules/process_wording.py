@@ -83,15 +83,12 @@ def _criterion(spot: Spot) -> Iterator[Finding]:
     if words.QUESTION.search(says):
         reason = "is a question, not a statement that is true or false (Factual)"
         yield Finding("vague", "warning", place, reason, "'The buyer has told us who decides'")
-    if (found := words.INTERNAL.search(says)) is not None and words.TOLD.search(says):
-        found = None
-    if found is None and not words.TOLD_US.search(says):
-        found = words.BOARD.search(says)
-    if found is not None:
-        reason = (
-            f"{found.group(0).strip()!r} goes on inside the buyer's house (Inspectable): we cannot look it up"
-        )
-        yield Finding("buyer-internal", "warning", place, reason, _TOLD_EXAMPLE)
+    for pattern, told in ((words.INTERNAL, words.TOLD), (words.BOARD, words.TOLD_US)):
+        if (found := pattern.search(says)) and not told.search(says):
+            what = f"{found.group(0).strip()!r} goes on inside the buyer's house"
+            reason = f"{what} (Inspectable): we cannot look it up"
+            yield Finding("buyer-internal", "warning", place, reason, _TOLD_EXAMPLE)
+            break
     yield from _topic(spot)
 
 

@@ -26,9 +26,9 @@ from flows.reconciliation import reconcile_all
 from flows.rehearsal.calendar import STARTS
 from flows.rehearsal.desk import Desk, load, open_desk
 from flows.rehearsal.world import API_KEY, Mail, World, open_world
-from flows.rules.sales_process import SalesProcess, parse_process
+from flows.rules.sales_process import parse_process
 from tests.proof.databases import SqliteLedgers
-from tests.proof.director import PROCESS, STORIES_A_SANDBOX, begin_anew, stage_ids
+from tests.proof.director import PROCESS, House, stage_ids
 from tests.proof.process import strict
 from tests.proof.story import Story
 from tests.proof.verdict import Verdict, judge
@@ -44,17 +44,6 @@ _HELPS = 2
 
 Courier = Callable[["DeskStage", list[Mail]], Awaitable[int]]
 """Carries the vendors' deliveries to the gateway, in its own way; returns how many it has brought."""
-
-
-@dataclass
-class House:
-    """One sandbox, for one story after another."""
-
-    world: World
-    process: SalesProcess
-    stage_ids: dict[str, str]
-    folder: Path
-    stories: int = 0
 
 
 @asynccontextmanager
@@ -157,35 +146,29 @@ class DeskStage:
     async def sweep(self) -> None:
         """The scheduled flows, until they have gone through: a run that fails is followed by the next."""
         for _ in range(_SWEEPS):
-            if await self._sync() and await self._reconcile() and await self._follow_up():
+            if (
+                await self._sync()
+                and await self._reconcile()
+                and (not self.follow_ups or await self._passes(self.desk.follow_up()))
+            ):
                 break
             await self.world.advance(self.world.now + _SCHEDULE)
         else:
             raise AssertionError("the scheduled flows fail again and again")
         await self.settle()
 
-    async def _reconcile(self) -> bool:
-        try:
-            await reconcile_all(self.desk.s)
-        except ConnectorError:
-            self.failed_sweeps += 1
-            return False
-        return True
-
-    async def _follow_up(self) -> bool:
-        try:
-            if self.follow_ups:
-                await self.desk.follow_up()
-        except ConnectorError:
-            self.failed_sweeps += 1
-            return False
-        return True
-
     async def _sync(self) -> bool:
         self._swept_at = self.world.now
+        return await self._passes(self.desk.sweep())
+
+    async def _reconcile(self) -> bool:
+        return await self._passes(reconcile_all(self.desk.s))
+
+    async def _passes(self, scheduled: Awaitable[object]) -> bool:
+        """A run that fails is shown by Prefect, and comes again on schedule."""
         try:
-            await self.desk.sweep()
-        except ConnectorError:  # the run has failed, Prefect shows it, and it comes again on schedule
+            await scheduled
+        except ConnectorError:
             self.failed_sweeps += 1
             return False
         return True
@@ -231,13 +214,11 @@ async def open_stage(
     follow_ups: bool = False,
 ) -> AsyncIterator[DeskStage]:
     """The next story's stage. Its clients use httpx's own transport, because real network errors are the point."""
-    if house.stories and house.stories % STORIES_A_SANDBOX == 0:
-        house.stage_ids = await begin_anew(house.world, house.process)
-    house.stories += 1
-    home = house.folder / f"{house.stories:04d}"
+    number = await house.next_story()
+    home = house.folder / f"{number:04d}"
     await SqliteLedgers(house.folder).fresh(home)
     # A seed of its own: tokens must be unlike those of earlier stories, whose requests the vendor still shows.
-    async with open_desk(house.world, process_file=PROCESS, home=home, seed=house.stories) as desk:
+    async with open_desk(house.world, process_file=PROCESS, home=home, seed=number) as desk:
         desk.s.process = house.process
         s = desk.s
         for client in s.http:

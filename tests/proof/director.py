@@ -30,9 +30,8 @@ _MINUTE = timedelta(minutes=1)
 _ROUNDS = 60
 _HANGS_S = 60.0
 _SEED = 7
-STORIES_A_SANDBOX = (
-    16  # several, so that one may disturb another; few, for each is judged by reading all records
-)
+_STORIES_A_SANDBOX = 16
+"""Several, so that one may disturb another; few, for each is judged by reading all records."""
 
 
 class Nursery:
@@ -79,30 +78,31 @@ class Nursery:
 
 
 @dataclass
-class Theatre:
-    """One sandbox and one nursery, used by one story after another."""
+class House:
+    """One sandbox whose HubSpot is provisioned, for one story after another."""
 
     world: World
-    nursery: Nursery
     process: SalesProcess
     stage_ids: dict[str, str]
     folder: Path
     stories: int = 0
 
     async def next_story(self) -> int:
-        """The number of the story that comes now; every so many the stand-ins begin anew."""
-        if self.stories and self.stories % STORIES_A_SANDBOX == 0:
-            self.stage_ids = await begin_anew(self.world, self.process)
+        """The number of the story that comes now; every so many the stand-ins begin anew, and only time goes on."""
+        if self.stories and self.stories % _STORIES_A_SANDBOX == 0:
+            for vendor in (self.world.hub, self.world.sign):
+                (await vendor.post("/_sandbox/reset", json={"seed": _SEED})).raise_for_status()
+            await furnish(self.world, self.process)
+            self.stage_ids = await stage_ids(self.world, self.process)
         self.stories += 1
         return self.stories
 
 
-async def begin_anew(world: World, process: SalesProcess) -> dict[str, str]:
-    """Empty stand-ins, provisioned again; time goes on. Returns our stage keys with HubSpot's ids."""
-    for vendor in (world.hub, world.sign):
-        (await vendor.post("/_sandbox/reset", json={"seed": _SEED})).raise_for_status()
-    await furnish(world, process)
-    return await stage_ids(world, process)
+@dataclass
+class Theatre(House):
+    """A house with a nursery of victims."""
+
+    nursery: Nursery = field(kw_only=True)
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ async def open_theatre(folder: Path) -> AsyncIterator[Theatre]:
         async with open_world(
             process, seed=_SEED, starts=STARTS, meanwhile=lambda: nurseries.append(Nursery())
         ) as world:
-            yield Theatre(world, nurseries[0], process, await stage_ids(world, process), folder)
+            yield Theatre(world, process, await stage_ids(world, process), folder, nursery=nurseries[0])
     finally:
         for nursery in nurseries:
             nursery.close()

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from flows.rehearsal.world import API_KEY
-from tests.proof.desk_stage import TOKEN, DeskStage, House, judged, open_stage, sender_at, tidy
+from tests.proof.desk_stage import TOKEN, DeskStage, judged, open_stage, sender_at, tidy
+from tests.proof.director import House
 from tests.proof.forwarder import Forwarder
 from tests.proof.story import Story, rest
 from tests.proof.verdict import Verdict

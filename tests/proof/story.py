@@ -5,7 +5,7 @@ desk whose calls go wrong) and how deliveries reach it is the stage's affair.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -105,17 +105,20 @@ class Story:
         seats = {"name": "Seats", "quantity": "12", "price": "95"}
         await world.rep("line_items", create=True, properties=seats, associations=[link])
         await self._move(stage, "presentation")
-        await self._until_filed(stage)
+
+        async def filed() -> bool:
+            return bool(await self._shows(stage, "dealflow_proposal_file_id"))
+
+        await _until(stage, filed, minutes=10, otherwise="the proposal was never filed")
 
     async def to_closing_too_early(self, stage: Stage) -> None:
         """A rep closes although nobody is named who signs: the deal is moved back, and its owner told."""
         await self._move(stage, "closing")
-        for _ in range(12):
-            deal = await self._deal(stage.world)
-            if deal["properties"].get("dealstage") == stage.stage_ids["presentation"]:
-                return
-            await rest(stage, minutes=10)
-        raise AssertionError("the deal was never moved back")
+
+        async def moved_back() -> bool:
+            return await self._shows(stage, "dealstage") == stage.stage_ids["presentation"]
+
+        await _until(stage, moved_back, minutes=10, otherwise="the deal was never moved back")
 
     async def to_flag(self, stage: Stage) -> None:
         """Nobody says who signs: followed up until the deal is listed for disqualification."""
@@ -123,41 +126,38 @@ class Story:
         await self._move(stage, "discussion")
         for _ in range(3):
             await self._days(stage, 8)
-        for _ in range(12):
-            if (await self._deal(stage.world))["properties"].get("dealflow_flag"):
-                self.own_part(False)
-                return
-            await rest(stage, minutes=30)
-        raise AssertionError("the deal was never flagged")
+
+        async def flagged() -> bool:
+            return bool(await self._shows(stage, "dealflow_flag"))
+
+        await _until(stage, flagged, minutes=30, otherwise="the deal was never flagged")
+        self.own_part(False)
 
     async def to_reminder(self, stage: Stage) -> None:
         """The flag goes; the signer lets the contract lie, and is reminded."""
         self.own_part(True)
         await self._days(stage, 4)
         await self._days(stage, 1)
-        for _ in range(12):
-            flag = (await self._deal(stage.world))["properties"].get("dealflow_flag")
-            if not flag and await reminders(self, stage.world):
-                self.own_part(False)
-                return
-            await rest(stage, minutes=30)
-        raise AssertionError(f"nobody was reminded, or the flag {flag!r} stayed")
+
+        async def reminded() -> bool:
+            flag = await self._shows(stage, "dealflow_flag")
+            return not flag and bool(await reminders(self, stage.world))
+
+        await _until(stage, reminded, minutes=30, otherwise="nobody was reminded, or the flag stayed")
+        self.own_part(False)
 
     async def to_closing(self, stage: Stage) -> None:
         """The buyer names who signs, the rep closes: a contract goes out."""
         signer = {"to_type": "contacts", "to_id": self.contact_id, "label": "Signer"}
         await stage.world.rep("deals", id=self.deal_id, associations=[signer])
         await self._move(stage, "closing")
-        for _ in range(12):  # a send in doubt is looked for several times, up to half an hour apart
-            self.request_ids = [
-                r["signature_request_id"]
-                for r in await stage.world.requests()
-                if str(r["metadata"].get("deal_id")) == self.deal_id
-            ]
-            if self.request_ids:
-                return
-            await rest(stage, minutes=30)
-        raise AssertionError("no contract ever went out")
+
+        async def sent() -> bool:
+            self.request_ids = [r["signature_request_id"] for r in await requests_of(self, stage.world)]
+            return bool(self.request_ids)
+
+        # A send in doubt is looked for several times, up to half an hour apart.
+        await _until(stage, sent, minutes=30, otherwise="no contract ever went out")
 
     async def to_end(self, stage: Stage) -> None:
         """Every signer does what this story says; the worker reads it back."""
@@ -195,26 +195,34 @@ class Story:
         await stage.world.rep("deals", id=self.deal_id, properties={"dealstage": stage.stage_ids[key]})
         await stage.settle()
 
-    async def _until_filed(self, stage: Stage) -> None:
-        for _ in range(12):
-            if (await self._deal(stage.world))["properties"].get("dealflow_proposal_file_id"):
-                return
-            await rest(stage, minutes=10)
-        raise AssertionError("the proposal was never filed")
-
     async def _deal(self, world: World) -> dict[str, Any]:
         return await world.rep("deals", id=self.deal_id)
+
+    async def _shows(self, stage: Stage, name: str) -> str | None:
+        found: str | None = (await self._deal(stage.world))["properties"].get(name)
+        return found
+
+
+async def requests_of(story: Story, world: World) -> list[dict[str, Any]]:
+    """The signature requests for the story's deal, as the stand-in holds them."""
+    return [r for r in await world.requests() if str(r["metadata"].get("deal_id")) == story.deal_id]
 
 
 async def reminders(story: Story, world: World) -> list[str]:
     """Whom Dropbox Sign reminded, once for each time."""
-    said = [
-        line["text"]
-        for request in await world.requests()
-        if str(request["metadata"].get("deal_id")) == story.deal_id
-        for line in request["history"]
-    ]
+    said = [line["text"] for request in await requests_of(story, world) for line in request["history"]]
     return [text for text in said if text.startswith("Reminder to ")]
+
+
+async def _until(
+    stage: Stage, holds: Callable[[], Awaitable[bool]], *, minutes: float, otherwise: str
+) -> None:
+    """Look, and look again after so many minutes. Raises AssertionError, saying `otherwise`, after a dozen looks."""
+    for _ in range(12):
+        if await holds():
+            return
+        await rest(stage, minutes=minutes)
+    raise AssertionError(otherwise)
 
 
 def stage_counter(stage: Stage) -> str:

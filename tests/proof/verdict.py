@@ -12,7 +12,7 @@ from flows.ledger import tables
 from flows.ledger.database import Ledger
 from flows.rehearsal.checks import is_debrief
 from flows.rehearsal.world import World
-from tests.proof.story import Story, reminders
+from tests.proof.story import Story, reminders, requests_of
 
 _WELL = {
     "sign": ("won", "completed"),
@@ -92,7 +92,7 @@ async def _deals(story: Story, world: World, found: Verdict) -> dict[str, Any] |
 async def _contract(
     story: Story, deal: dict[str, Any], world: World, stage_ids: dict[str, str], process: Any, found: Verdict
 ) -> None:
-    requests = [r for r in await world.requests() if str(r["metadata"].get("deal_id")) == story.deal_id]
+    requests = await requests_of(story, world)
     found.once("contract", len(requests))
     if story.ending not in _WELL or not requests:
         return
@@ -124,11 +124,7 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
     found.once("filed proposal", kinds["proposal"])
     if story.won:
         found.once("filed signed contract", kinds["signed"])
-    notes = [
-        n["properties"].get("hs_note_body") or ""
-        for n in await world.records("notes")
-        if story.deal_id in {a["id"] for a in n["associations"].get("deals", [])}
-    ]
+    notes = [n["properties"].get("hs_note_body") or "" for n in await _on_deal(story, world, "notes")]
     markers = Counter(body.rpartition("dealflow ")[2] for body in notes)
     found.duplicates += [f"note written {n} times" for n in markers.values() if n > 1]
     # Proposal, contract sent, how it ended; and one each for the stages skipped before Presentation and (but for a slow
@@ -160,11 +156,7 @@ async def _handed_over(story: Story, world: World, process: Any, found: Verdict)
     most = len(wanted) + (3 if story.ending == "slow" else 1)
     if len(subjects) > most:
         found.duplicates.append(f"{len(subjects)} tasks on the deal instead of {most}")
-    notes = [
-        n
-        for n in await world.records("notes")
-        if is_debrief(n) and story.deal_id in {a["id"] for a in n["associations"].get("deals", [])}
-    ]
+    notes = [n for n in await _on_deal(story, world, "notes") if is_debrief(n)]
     followers = [
         d
         for d in await world.records("deals")
@@ -185,11 +177,7 @@ async def _followed_up(
     """A slow buyer: one task and one e-mail draft for the three looks in Discussion, flagged once and no longer; one
     task and one reminder in Closing. Any other: no flag and no e-mail.
     """
-    emails = [
-        e
-        for e in await world.records("emails")
-        if story.deal_id in {a["id"] for a in e["associations"].get("deals", [])}
-    ]
+    emails = await _on_deal(story, world, "emails")
     flags = [h["value"] for h in deal["history"].get("dealflow_flag", []) if h["value"]]
     if story.ending != "slow":
         if emails or flags:
@@ -206,16 +194,19 @@ async def _followed_up(
     found.once("reminder", len(await reminders(story, world)))
 
 
+async def _on_deal(story: Story, world: World, object_type: str) -> list[dict[str, Any]]:
+    """The records of this type that are associated with the story's deal."""
+    return [
+        record
+        for record in await world.records(object_type)
+        if story.deal_id in {a["id"] for a in record["associations"].get("deals", [])}
+    ]
+
+
 async def _tasks(story: Story, world: World) -> list[str]:
     """The subjects of the tasks on the story's deal; but for those about events that were given up: see `stuck`."""
-    subjects = [
-        str(t["properties"]["hs_task_subject"])
-        for t in await world.records("tasks")
-        if story.deal_id in {a["id"] for a in t["associations"].get("deals", [])}
-        and "dealflow is stuck"
-        not in t["properties"]["hs_task_subject"]  # events that were meant to be given up
-    ]
-    return [subject for subject in subjects if not subject.startswith("dealflow is stuck")]
+    subjects = [str(t["properties"]["hs_task_subject"]) for t in await _on_deal(story, world, "tasks")]
+    return [subject for subject in subjects if "dealflow is stuck" not in subject]
 
 
 async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:

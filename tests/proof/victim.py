@@ -3,7 +3,7 @@
 `python -m tests.proof.victim` is the nursery: it reads one JSON object a line and answers each with one. A child
 is a real process with nothing of another's memory but the imported code; it is killed with SIGKILL, and what it has
 not written to the ledger is gone. Events are handled by the flows' own logic (`flows.handling`) without Prefect; the
-Prefect worker's own points are tried by tests/acceptance/test_worker_crashes.py.
+Prefect worker's own points are tried by tests/proof/workers.py.
 """
 
 import asyncio
