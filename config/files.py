@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from config.errors import ConfigError
 
-class ConfigFileError(Exception):
+
+class ConfigFileError(ConfigError):
     """A file is missing or not readable as YAML. The text names the file and, where known, line and column."""
 
     def __init__(self, text: str, line: int | None = None) -> None:

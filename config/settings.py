@@ -13,11 +13,13 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from config.errors import ConfigError
+
 PREFIX = "DEALFLOW_"
 CONFIG_DIR = Path(__file__).parent
 
 
-class SettingsError(Exception):
+class SettingsError(ConfigError):
     """A setting is missing, unreadable or wrong. The text names the setting and what to do."""
 
 

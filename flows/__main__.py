@@ -1,5 +1,5 @@
 """`python -m flows` is the `dealflow` command."""
 
-from flows.cli import main
+from flows.cli.app import main
 
 main()

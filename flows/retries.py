@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tenacity
 
-from connectors.errors import ConnectorError, TransientError
+from connectors.http.errors import ConnectorError, TransientError
 
 T = TypeVar("T")
 

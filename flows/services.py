@@ -16,24 +16,25 @@ from config.files import read_yaml
 from config.settings import Settings, SettingsError, load_settings
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
-from connectors.exchange import make_http
+from connectors.http.exchange import make_http
+from connectors.http.pacing import Pace, dropbox_sign_pace, hubspot_pace
 from connectors.hubspot.calls import Versions
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.records import Owner, pipeline_called
 from connectors.mail.client import MailClient
-from connectors.pace import Pace, dropbox_sign_pace, hubspot_pace
-from flows.documents import Template, load_template
-from flows.emails import EmailTemplate, load_emails
+from flows.documents.emails import EmailTemplate, load_emails
+from flows.documents.render import Template, load_template
+from flows.errors import FlowError
 from flows.ledger import mirror
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.effects import Planned
 from flows.retries import reading
-from flows.rules.sales_process import SalesProcess, parse_process
+from flows.rules.process.sales_process import SalesProcess, parse_process
 
 PROPOSAL, CONTRACT = "proposal", "contract"
 
 
-class SetupError(Exception):
+class SetupError(FlowError):
     """HubSpot does not fit the process file (a pipeline or stage is missing). The text says what to run."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from flows.launch import HOST, Part, Parts, free_port, prefect_environment
+from flows.operations.launch import HOST, Part, Parts, free_port, prefect_environment
 
 LEADS_TOKEN = "test-leads-token"
 LEAD = {

@@ -8,27 +8,26 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import app
-from flows.dispatch import FLOWS, TABLE, deployment_name
-
-ROOT = Path(__file__).parent.parent
+from flows.cli.app import app
+from flows.processes import EVENTS, FLOWS
+from tests.places import ROOT
 
 
 def test_every_flow_is_deployed() -> None:
     """Each flow is in prefect.yaml under its own name, by module path, in our work pool."""
     declared = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())["deployments"]
     entries = {f"{d['entrypoint'].rpartition('.')[2].replace('_', '-')}/{d['name']}": d for d in declared}
-    assert set(entries) == {deployment_name(module) for module in FLOWS}
-    for module in FLOWS:
-        entry = entries[deployment_name(module)]
-        assert entry["entrypoint"] == f"flows.{module}.{module}"
+    assert set(entries) == {flow.deployment for flow in FLOWS.values()}
+    for name, flow in FLOWS.items():
+        entry = entries[flow.deployment]
+        assert entry["entrypoint"] == f"flows.prefect_flows.{name}"
         assert entry["work_pool"]["name"] == "dealflow"
         assert "dealflow" in entry["tags"]
 
 
 def test_stored_names_are_pinned() -> None:
     """Event kinds and flow names are stored data: renaming one loses what waits in somebody's ledger."""
-    assert TABLE == {
+    assert {kind: event.flow for kind, event in EVENTS.items()} == {
         "lead.received": "intake_leads",
         "deal.changed": "sync_deals",
         "proposal.due": "generate_proposal",

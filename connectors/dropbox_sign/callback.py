@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from connectors.dropbox_sign.records import mapping, moment, parse_metadata, text
-from connectors.errors import ForgedEventError, MalformedEventError
+from connectors.http.errors import ForgedEventError, MalformedEventError
 
 ANSWER: Final = "Hello API Event Received"  # the exact text the vendor wants back, with status 200
 _VENDOR: Final = "dropbox_sign"

@@ -25,15 +25,15 @@ from connectors.dropbox_sign.records import (
     parse_request,
 )
 from connectors.dropbox_sign.statuses import DROPBOX_SIGN
-from connectors.errors import ContractError
-from connectors.exchange import Answer, Exchange, OnCall, Timeouts
-from connectors.pace import Lane, Pace
+from connectors.http.errors import UnreadableAnswerError
+from connectors.http.exchange import Answer, Exchange, OnCall, Timeouts
+from connectors.http.pacing import Lane, Pace
 
 Parsed = TypeVar("Parsed")
 
 
 class DropboxSignClient:
-    """One method per call; one attempt each; every method raises a `connectors.errors.ConnectorError` or
+    """One method per call; one attempt each; every method raises a `connectors.http.errors.ConnectorError` or
     answers.
 
     Share one instance per process and account: its lock keeps list calls one at a time, because the vendor
@@ -118,7 +118,7 @@ class DropboxSignClient:
         """The merged PDF as it stands now; having one does not prove that all have signed.
 
         Raises TransientError while the file is being prepared, GoneError for a cancelled request,
-        ContractError when it is no PDF.
+        UnreadableAnswerError when it is no PDF.
         """
         answer = await self._call(
             "download_pdf",
@@ -207,5 +207,5 @@ def _parsed(answer: Answer, parse: Callable[[object], Parsed]) -> Parsed:
     data = answer.json()
     try:
         return parse(data)
-    except ContractError as error:
+    except UnreadableAnswerError as error:
         answer.not_understood(error.detail)

@@ -1,6 +1,6 @@
 """Frozen records in Dropbox Sign's words, and the functions that read them out of answers.
 
-Every `parse_*` takes JSON of any shape, ignores unknown fields and raises nothing but ContractError (when
+Every `parse_*` takes JSON of any shape, ignores unknown fields and raises nothing but UnreadableAnswerError (when
 the id is absent). Status words are an open set: compare them with the ones you know, never enumerate them.
 Source: the vendor's OpenAPI document of September 2025 and its samples, read 2026-11-22.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.errors import ContractError
+from connectors.http.errors import UnreadableAnswerError
 
 UNCONFIRMED = "unconfirmed"
 
@@ -155,10 +155,10 @@ def parse_metadata(data: object) -> Mapping[str, str]:
 
 
 def parse_page(data: object) -> RequestPage:
-    """A list answer. Raises ContractError without the array of requests, or for a request without id."""
+    """A list answer. Raises UnreadableAnswerError without the array of requests, or for a request without id."""
     outer = mapping(data)
     if not isinstance(outer.get("signature_requests"), list):
-        raise ContractError("dropbox_sign", "parse", detail="a list without requests")
+        raise UnreadableAnswerError("dropbox_sign", "parse", detail="a list without requests")
     info = mapping(outer.get("list_info"))
     requests = tuple(parse_request(one) for one in outer["signature_requests"])
     return RequestPage(
@@ -246,5 +246,5 @@ def moment(value: object) -> datetime | None:
 def _required(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise ContractError("dropbox_sign", "parse", detail=f"an answer without {key}")
+        raise UnreadableAnswerError("dropbox_sign", "parse", detail=f"an answer without {key}")
     return value

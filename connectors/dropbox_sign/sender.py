@@ -16,9 +16,9 @@ from typing import Any
 from connectors.dropbox_sign.records import Account, parse_account, parse_request
 from connectors.dropbox_sign.sending import SendRequest, Sent, TemplateRequest
 from connectors.dropbox_sign.statuses import DROPBOX_SIGN
-from connectors.errors import ContractError, RejectedError
-from connectors.exchange import Answer, OnCall
-from connectors.sdk_calls import SdkCall
+from connectors.http.errors import RejectedError, UnreadableAnswerError
+from connectors.http.exchange import Answer, OnCall
+from connectors.http.sdk_calls import SdkCall
 
 
 class _NamedFile(io.BytesIO):
@@ -33,7 +33,7 @@ class _NamedFile(io.BytesIO):
 class ContractSender:
     """Sends signature requests and sets the account's callback URL.
 
-    Every method raises a `connectors.errors.ConnectorError`: `applied` "no" means that nothing was sent,
+    Every method raises a `connectors.http.errors.ConnectorError`: `applied` "no" means that nothing was sent,
     "maybe" that the vendor must be looked at before anything is repeated. Thread-safe. The first use loads
     the SDK (1 to 2 s).
     """
@@ -150,7 +150,7 @@ class ContractSender:
         answer = self._calls.run(operation, lambda: post(body, _request_timeout=self._timeout_s), write=True)
         try:
             taken = parse_request(answer.json())
-        except ContractError as error:
+        except UnreadableAnswerError as error:
             # It was accepted, but without an id we can hold on to.
             answer.not_understood(error.detail)
         return Sent(taken.id, taken.warnings, taken.expires_at, answer.status)
@@ -159,5 +159,5 @@ class ContractSender:
 def _account(answer: Answer) -> Account:
     try:
         return parse_account(answer.json())
-    except ContractError as error:
+    except UnreadableAnswerError as error:
         answer.not_understood(error.detail)

@@ -7,7 +7,7 @@ September 2025 (409 and 410 per operation).
 from collections.abc import Mapping
 from typing import Final
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
@@ -17,7 +17,7 @@ from connectors.errors import (
     RejectedError,
     TransientError,
 )
-from connectors.exchange import ErrorDetail, Vendor
+from connectors.http.exchange import ErrorDetail, Vendor
 
 STATUSES: Final[Mapping[int, type[ConnectorError]]] = {
     400: RejectedError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from connectors.hubspot.loose import identifier, items, mapping, required, text, whole
+from connectors.hubspot.lenient_json import identifier, items, mapping, required, text, whole
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ ask with the surviving id.
 
 from collections.abc import Iterable, Sequence
 
-from connectors.errors import ContractError, RejectedError
-from connectors.exchange import Answer
+from connectors.http.errors import RejectedError, UnreadableAnswerError
+from connectors.http.exchange import Answer
 from connectors.hubspot.calls import (
     ASSOCIATION_READ,
     ASSOCIATION_WRITE,
@@ -20,7 +20,7 @@ from connectors.hubspot.calls import (
     results,
     row_error,
 )
-from connectors.hubspot.loose import identifier, items, mapping, next_after
+from connectors.hubspot.lenient_json import identifier, items, mapping, next_after
 from connectors.hubspot.records import Link, LinkType, RowError, parse_label, parse_link
 
 _NOTHING_LINKED = "OBJECT_NOT_FOUND"
@@ -107,7 +107,7 @@ class AssociationCalls(Calls):
 def _links(answer: Answer, row: object) -> list[Link]:
     try:
         return [parse_link(one) for one in items(mapping(row).get("to"))]
-    except ContractError as error:
+    except UnreadableAnswerError as error:
         answer.not_understood(error.detail)
 
 

@@ -17,7 +17,7 @@ from connectors.hubspot.calls import (
     path,
     row_error,
 )
-from connectors.hubspot.loose import items, mapping
+from connectors.hubspot.lenient_json import items, mapping
 from connectors.hubspot.records import BatchRead, BatchWrite, Record, RowError, parse_record
 
 _MERGED_IDS = "hs_merged_object_ids"  # "12;34"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from connectors.errors import ConnectorError, ContractError
-from connectors.exchange import Answer, Exchange
-from connectors.hubspot.loose import identifier, items, mapping, whole
+from connectors.http.errors import ConnectorError, UnreadableAnswerError
+from connectors.http.exchange import Answer, Exchange
+from connectors.http.pacing import Lane
+from connectors.hubspot.lenient_json import identifier, items, mapping, whole
 from connectors.hubspot.records import RowError
 from connectors.hubspot.statuses import read_detail
-from connectors.pace import Lane
 
 Parsed = TypeVar("Parsed")
 Item = TypeVar("Item")
@@ -84,16 +84,16 @@ def path(*parts: str) -> str:
 
 
 def parsed(answer: Answer, parse: Callable[[object], Parsed]) -> Parsed:
-    """The answer through `parse`; its ContractError gets this call's name, status and `applied`."""
+    """The answer through `parse`; its UnreadableAnswerError gets this call's name, status and `applied`."""
     data = answer.json()
     try:
         return parse(data)
-    except ContractError as error:
+    except UnreadableAnswerError as error:
         answer.not_understood(error.detail)
 
 
 def results(answer: Answer) -> list[Any]:
-    """The `results` array of an answer. Raises ContractError when there is none."""
+    """The `results` array of an answer. Raises UnreadableAnswerError when there is none."""
     data = answer.json()
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         answer.not_understood("no results in the answer")
@@ -102,7 +102,7 @@ def results(answer: Answer) -> list[Any]:
 
 
 def parsed_rows(answer: Answer, parse: Callable[[object], Parsed]) -> tuple[Parsed, ...]:
-    """Each of the answer's `results` through `parse`. Raises ContractError as `parsed` and `results` do."""
+    """Each of the answer's `results` through `parse`. Raises UnreadableAnswerError as `parsed` and `results` do."""
     rows = results(answer)
     return parsed(answer, lambda _: tuple(parse(row) for row in rows))
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import httpx
 
-from connectors.exchange import Exchange, OnCall, Timeouts
+from connectors.http.exchange import Exchange, OnCall, Timeouts
+from connectors.http.pacing import Lane, Pace
 from connectors.hubspot.associations import AssociationCalls
 from connectors.hubspot.batches import BatchCalls
 from connectors.hubspot.calls import Calls, Versions, parsed, parsed_rows, path
 from connectors.hubspot.files import FileCalls
-from connectors.hubspot.loose import next_after
+from connectors.hubspot.lenient_json import next_after
 from connectors.hubspot.objects import Filter, ObjectCalls, Sort
 from connectors.hubspot.records import (
     AccountDetails,
@@ -26,7 +27,6 @@ from connectors.hubspot.records import (
     parse_property,
 )
 from connectors.hubspot.statuses import HUBSPOT
-from connectors.pace import Lane, Pace
 
 __all__ = ["Filter", "HubSpotClient", "Sort", "Versions"]
 
@@ -70,7 +70,7 @@ class SettingCalls(Calls):
 
 
 class HubSpotClient(ObjectCalls, BatchCalls, AssociationCalls, FileCalls, SettingCalls):
-    """All HubSpot calls. One attempt each; every method raises a `connectors.errors.ConnectorError` or
+    """All HubSpot calls. One attempt each; every method raises a `connectors.http.errors.ConnectorError` or
     answers.
 
     Share one instance per process; it holds one connection pool. `aclose` it (or use `async with`).

@@ -11,7 +11,7 @@ from connectors.hubspot.records import FileRecord, SignedUrl, parse_file, parse_
 
 
 class FileCalls(Calls):
-    """Files are in memory whole, up to `connectors.exchange.MAX_BODY_BYTES`."""
+    """Files are in memory whole, up to `connectors.http.exchange.MAX_BODY_BYTES`."""
 
     async def upload_file(
         self,

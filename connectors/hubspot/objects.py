@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.exchange import Answer
+from connectors.http.exchange import Answer
 from connectors.hubspot.calls import Calls, parsed, parsed_rows, path
-from connectors.hubspot.loose import mapping, next_after, whole
+from connectors.hubspot.lenient_json import mapping, next_after, whole
 from connectors.hubspot.records import ListPage, NewLink, Record, SearchPage, parse_record
 
 MAX_NOTE_CHARS = 65_536

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from connectors.errors import ContractError
-from connectors.exchange import Answer, OnCall
-from connectors.hubspot.loose import items, mapping
+from connectors.http.errors import UnreadableAnswerError
+from connectors.http.exchange import Answer, OnCall
+from connectors.http.sdk_calls import SdkCall
+from connectors.hubspot.lenient_json import items, mapping
 from connectors.hubspot.records import (
     LinkType,
     Option,
@@ -28,7 +29,6 @@ from connectors.hubspot.records import (
     parse_stage,
 )
 from connectors.hubspot.statuses import HUBSPOT
-from connectors.sdk_calls import SdkCall
 
 Parsed = TypeVar("Parsed")
 
@@ -50,7 +50,7 @@ class NewStage:
 
 
 class Portal:
-    """What `provision` needs of a portal. Every method raises a `connectors.errors.ConnectorError` or
+    """What `provision` needs of a portal. Every method raises a `connectors.http.errors.ConnectorError` or
     answers.
 
     A name that exists already is a ConflictError (409): list first, create what is missing. Not for many
@@ -221,7 +221,7 @@ def _options(options: Sequence[Option]) -> list[Mapping[str, Any]]:
 def _read(answer: Answer, parse: Callable[[object], Parsed]) -> Parsed:
     try:
         return parse(answer.json())
-    except ContractError as error:
+    except UnreadableAnswerError as error:
         answer.not_understood(error.detail)
 
 
@@ -229,7 +229,7 @@ def _rows(answer: Answer, parse: Callable[[object], Parsed]) -> tuple[Parsed, ..
     def rows(data: object) -> tuple[Parsed, ...]:
         found = mapping(data).get("results")
         if not isinstance(found, list):
-            raise ContractError("hubspot", "parse", detail="no results in the answer")
+            raise UnreadableAnswerError("hubspot", "parse", detail="no results in the answer")
         return tuple(parse(row) for row in items(found))
 
     return _read(answer, rows)

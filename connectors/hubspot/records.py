@@ -1,7 +1,7 @@
 """Frozen records in HubSpot's words, and the functions that read them out of answers.
 
 Every `parse_*` takes JSON of any shape, ignores unknown fields, fills missing ones with None or empty, and
-raises nothing but ContractError (when the one thing that makes the record useful, its id or name, is absent).
+raises nothing but UnreadableAnswerError (when the one thing that makes the record useful, its id or name, is absent).
 The account's own settings (pipelines, properties, owners) are in `account_records.py` and offered here as
 well. Sources: developers.hubspot.com object, association and file guides, read 2026-11-22.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connectors.errors import ContractError
+from connectors.http.errors import UnreadableAnswerError
 from connectors.hubspot.account_records import (
     AccountDetails,
     Option,
@@ -26,7 +26,16 @@ from connectors.hubspot.account_records import (
     parse_stage,
     pipeline_called,
 )
-from connectors.hubspot.loose import identifier, items, mapping, moment, next_after, required, text, whole
+from connectors.hubspot.lenient_json import (
+    identifier,
+    items,
+    mapping,
+    moment,
+    next_after,
+    required,
+    text,
+    whole,
+)
 
 __all__ = [
     "AccountDetails",
@@ -246,7 +255,7 @@ def parse_label(data: object) -> LinkType:
     row = mapping(data)
     number = whole(row.get("typeId"))
     if number is None:
-        raise ContractError("hubspot", "parse", detail="an association type without its number")
+        raise UnreadableAnswerError("hubspot", "parse", detail="an association type without its number")
     return LinkType(category=text(row.get("category")) or "", type_id=number, label=text(row.get("label")))
 
 

@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
-    ContractError,
     GoneError,
     NotFoundError,
     RateLimitedError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
-from connectors.exchange import ErrorDetail, Vendor
+from connectors.http.exchange import ErrorDetail, Vendor
 
 STATUSES: Final[Mapping[int, type[ConnectorError]]] = {
     400: RejectedError,
@@ -46,11 +46,11 @@ STATUSES: Final[Mapping[int, type[ConnectorError]]] = {
     503: TransientError,
     504: TransientError,
     521: TransientError,
-    522: ContractError,  # 522, 525, 526: the vendor says report, not retry
+    522: UnreadableAnswerError,  # 522, 525, 526: the vendor says report, not retry
     523: TransientError,
     524: TransientError,  # over the server's 100 s
-    525: ContractError,
-    526: ContractError,
+    525: UnreadableAnswerError,
+    526: UnreadableAnswerError,
 }
 
 WAIT_S: Final[Mapping[int, float]] = {423: 2.0}

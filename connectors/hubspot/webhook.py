@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from connectors.errors import ForgedEventError, MalformedEventError
-from connectors.hubspot.loose import identifier, items, mapping, moment, text, whole
+from connectors.http.errors import ForgedEventError, MalformedEventError
+from connectors.hubspot.lenient_json import identifier, items, mapping, moment, text, whole
 
 MAX_AGE: Final = timedelta(minutes=5)
 Scheme = Literal["v1", "v3"]

@@ -21,14 +21,14 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final, Literal
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConnectorError,
-    ContractError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
-from connectors.exchange import CallRecord, OnCall
+from connectors.http.exchange import CallRecord, OnCall
 
 VENDOR: Final = "mail"
 Tls = Literal["starttls", "tls", "off"]
@@ -51,8 +51,8 @@ class Mail:
 
 
 class MailClient:
-    """One mail server. Every method raises a `connectors.errors.ConnectorError` or returns: `applied` "no" means that
-    nothing was sent, "maybe" that nobody can tell.
+    """One mail server. Every method returns, or raises a `ConnectorError`: `applied` "no" means that nothing was sent,
+    "maybe" that nobody can tell.
     """
 
     def __init__(
@@ -120,7 +120,9 @@ class MailClient:
         if 400 <= code <= 599:  # said no, and keeps nothing of it
             raise _refusal("send", code)
         if not 200 <= code <= 299:
-            raise ContractError(VENDOR, "send", detail="an answer that is no SMTP reply", applied="maybe")
+            raise UnreadableAnswerError(
+                VENDOR, "send", detail="an answer that is no SMTP reply", applied="maybe"
+            )
 
     @contextmanager
     def _session(self, operation: str) -> Iterator[smtplib.SMTP]:
@@ -188,7 +190,7 @@ def _need(reply: tuple[int, bytes], *wanted: int) -> None:
 
 def _refusal(operation: str, code: int) -> ConnectorError:
     """A reply is a clear no: nothing was sent. Its text stays out: it quotes addresses."""
-    kind: type[ConnectorError] = ContractError
+    kind: type[ConnectorError] = UnreadableAnswerError
     if code in _CREDENTIALS:
         kind = AuthError
     elif 400 <= code <= 499:
@@ -206,7 +208,7 @@ def _error(operation: str, problem: Exception) -> ConnectorError:
         detail = "the server offers no STARTTLS, or no login by PLAIN or LOGIN"
         return RejectedError(VENDOR, operation, detail=detail)
     if isinstance(problem, ssl.SSLError):
-        return ContractError(VENDOR, operation, detail=_words(problem))
+        return UnreadableAnswerError(VENDOR, operation, detail=_words(problem))
     return TransientError(VENDOR, operation, detail=_words(problem))
 
 

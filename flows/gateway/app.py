@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-import sqlalchemy.exc
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
@@ -17,7 +16,7 @@ from flows.gateway import ops_page
 from flows.gateway.deal_page import DealPage
 from flows.gateway.receiver import Receiver
 from flows.ledger import effects, inbox, presence, stage_checks
-from flows.ledger.database import Ledger
+from flows.ledger.database import Ledger, StorageError
 from flows.services import load_process
 
 log = logging.getLogger(__name__)
@@ -68,8 +67,8 @@ def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime])
         """Counts for Prometheus; 503 while the ledger does not answer."""
         try:
             text = await _metrics(ledger, clock())
-        except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
-            return PlainTextResponse(f"ledger: {type(problem).__name__}\n", 503)
+        except StorageError as problem:
+            return PlainTextResponse(f"ledger: {problem.kind}\n", 503)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     if settings.ops_password is not None and settings.ops_password.get_secret_value():
@@ -87,8 +86,8 @@ async def health_of(ledger: Ledger, now: datetime) -> dict[str, Any]:
             inbox_states = await inbox.tally(tx)
             alive = await presence.alive(tx, since=now - timedelta(seconds=_ALIVE_S))
             due = await inbox.next_due(tx)
-    except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
-        return {"ok": False, "ledger": type(problem).__name__, "workers": 0}
+    except StorageError as problem:
+        return {"ok": False, "ledger": problem.kind, "workers": 0}
     notes = [worker.note for worker in alive if worker.note]
     return {
         "ok": bool(alive) and all(worker.prefect_ok for worker in alive),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flows.explain_report import KEY, Report, report_of
+from flows.gates.report import KEY, Report, report_of
 from flows.ledger import contracts, effects, follow_ups, inbox, mirror, presence, reports, stage_checks
 from flows.ledger.contracts import Contract
 from flows.ledger.database import Ledger
@@ -13,7 +13,7 @@ from flows.ledger.effects import Effect
 from flows.ledger.follow_ups import FollowUpRow
 from flows.ledger.inbox import Event
 from flows.ledger.stage_checks import StageCheck
-from flows.rules.sales_process import SalesProcess, Stage
+from flows.rules.process.sales_process import SalesProcess, Stage
 
 LONG_PARKED = 5
 """An event that failed so often in a row stands with those that need a person: minutes have gone by, at least."""

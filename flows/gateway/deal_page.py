@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 
 from config.settings import Settings, SettingsError
-from connectors.errors import ConnectorError
-from flows.explain import Explained, ExplainError, explain_deal
+from connectors.http.errors import ConnectorError
+from flows.gates.explain import Explained, ExplainError, explain_deal
 from flows.gateway.ops_page import pages
 from flows.ledger.database import LedgerError
-from flows.rules.sales_process import SalesProcess
+from flows.rules.process.sales_process import SalesProcess
 from flows.services import SetupError, open_services
 
 

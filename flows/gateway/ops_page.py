@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 
 from config.settings import Settings
-from flows.explain_report import sentence_of, supplier
+from flows.gates.report import sentence_of, supplier
 from flows.gateway.app_data import Overview, overview, unproven
 from flows.ledger.database import Ledger
-from flows.rules.sales_process import SalesProcess
+from flows.rules.process.sales_process import SalesProcess
 
 _PAGES = Path(__file__).parent / "pages"
 

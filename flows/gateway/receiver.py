@@ -9,21 +9,21 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-import sqlalchemy.exc
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import SecretStr
 
 from config.settings import Settings
 from connectors.dropbox_sign import callback as sign_callback
-from connectors.errors import ForgedEventError, MalformedEventError
+from connectors.http.errors import ForgedEventError, MalformedEventError
 from connectors.hubspot import webhook as hubspot_webhook
-from flows.gateway.deliveries import hubspot_events, lead_event, sign_event, sign_text, unreadable
+from flows.errors import FlowError
+from flows.gateway.events import hubspot_events, lead_event, sign_event, sign_text, unreadable
 from flows.ledger import inbox, presence
-from flows.ledger.database import Ledger
+from flows.ledger.database import Ledger, StorageError
 from flows.ledger.inbox import NewEvent
+from flows.ledger.wake import Knocker
 from flows.rules.leads import LeadError
-from flows.wake import Knocker
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _SECRET_HEADERS = {"authorization", "cookie", "x-dealflow-token"}
 
 
-class TooLargeError(Exception):
+class TooLargeError(FlowError):
     """The body is over the limit."""
 
 
@@ -154,7 +154,7 @@ class Receiver:
                 recorded = await inbox.record(tx, events, now=now, delivery_id=delivery_id)
             if recorded.new:
                 await self._knocker.knock()
-        except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
+        except StorageError as problem:
             return self._cannot_store(source, problem)
         log.info(
             "delivery stored source=%s delivery_id=%s new=%s known=%s",
@@ -171,12 +171,12 @@ class Receiver:
         try:
             async with self._ledger.write() as tx:
                 await presence.count(tx, f"refused.{source}.{status}", now=self._clock())
-        except (sqlalchemy.exc.SQLAlchemyError, OSError) as problem:
+        except StorageError as problem:
             return self._cannot_store(source, problem)
         return JSONResponse({"error": why}, status)
 
-    def _cannot_store(self, source: str, problem: Exception) -> Response:
-        log.error("ledger not writable source=%s problem=%s", source, type(problem).__name__)
+    def _cannot_store(self, source: str, problem: StorageError) -> Response:
+        log.error("ledger not writable source=%s problem=%s", source, problem.kind)
         return JSONResponse({"error": "cannot store at the moment: try again"}, 503)
 
 

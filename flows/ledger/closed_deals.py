@@ -6,12 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flows.ledger.documents import kinds_on_file
 from flows.ledger.mirror import portal_facts
-from flows.ledger.papers import kinds_on_file
 from flows.ledger.tables import associations, contracts, records
-from flows.rules.exit_criteria import DealFacts, judge
-from flows.rules.process_lint import History
-from flows.rules.sales_process import (
+from flows.rules.criteria.judge import DealFacts, judge
+from flows.rules.lint.lint import History
+from flows.rules.process.sales_process import (
     CompanyEvidence,
     ContactEvidence,
     Criterion,

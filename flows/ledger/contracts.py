@@ -8,12 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flows.errors import FlowError
 from flows.ledger.tables import contracts
 
 LIVE = ("sending", "open", "completed")
 
 
-class LiveContractError(Exception):
+class LiveContractError(FlowError):
     """The deal has a contract that is being sent, is open or is signed: there is no second one beside it."""
 
 

@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from flows.errors import FlowError
 from flows.ledger import direct
 
 _BUSY_S = 15.0
@@ -26,17 +27,37 @@ Transaction = AsyncConnection
 """An open transaction of the ledger, for those who may not know the database."""
 
 
-class LedgerError(Exception):
+class LedgerError(FlowError):
     """The ledger cannot be opened or written. The text says which database and what to do."""
 
 
+class StorageError(LedgerError):
+    """The database is away, locked, full or refused what was asked of it: try again later. Nothing was stored.
+
+    `kind` is the database library's own class of error; the cause carries the rest.
+    """
+
+    def __init__(self, problem: BaseException) -> None:
+        self.kind = type(problem).__name__
+        super().__init__(
+            f"the ledger database did not answer as it should ({self.kind}): check that it runs and its disk has room"
+        )
+
+
 @contextmanager
-def _in_sqlalchemys_words() -> Iterator[None]:
-    """SQLAlchemy 2.0 lets asyncpg's own errors through when a connection is made: callers know only its own."""
+def _storage_errors() -> Iterator[None]:
+    """The database's own errors as StorageError: nobody outside the ledger knows which database it is.
+
+    SQLAlchemy 2.0 lets asyncpg's errors and OSError through when a connection is made.
+    """
     try:
         yield
+    except sa.exc.IntegrityError:
+        raise  # the database works: what was to be written contradicts what is there
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as problem:
+        raise StorageError(problem) from problem
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-        raise sa.exc.OperationalError("connect", None, problem, hide_parameters=True) from problem
+        raise StorageError(problem) from problem
 
 
 class Ledger:
@@ -60,14 +81,14 @@ class Ledger:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: committed when the block ends, rolled back when it raises."""
-        with _in_sqlalchemys_words():
+        with _storage_errors():
             async with self.engine.begin() as tx:
                 yield tx
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads; it never waits for a writer. The database refuses a write in it."""
-        with _in_sqlalchemys_words():
+        with _storage_errors():
             async with self.engine.connect() as plain:
                 tx = await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
                 yield tx
@@ -121,7 +142,7 @@ async def open_ledger(
         raise LedgerError(
             f"the ledger ({parsed.render_as_string()}) was written by a newer dealflow: install that version"
         ) from None
-    except (sa.exc.DBAPIError, OSError, TimeoutError) as problem:
+    except StorageError as problem:
         await ledger.close()
         raise LedgerError(
             f"the ledger database does not answer ({parsed.render_as_string()}): {_cause(problem)}; "
@@ -142,7 +163,8 @@ def _parse(url: str) -> sa.URL:
 
 def _cause(problem: BaseException) -> str:
     """The driver's own class of error, e.g. InvalidCatalogNameError for a database that is not there."""
-    cause = getattr(problem, "orig", None) or problem
+    cause = problem.__cause__ or problem
+    cause = getattr(cause, "orig", None) or cause
     return type(cause.__cause__ or cause).__name__
 
 

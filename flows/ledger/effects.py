@@ -15,7 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectors.errors import ConnectorError, RejectedError, WouldWriteError
+from connectors.http.errors import ConnectorError, RejectedError, WouldWriteError
+from flows.errors import FlowError
 from flows.ledger import inbox
 from flows.ledger.database import Ledger, upsert
 from flows.ledger.tables import effects
@@ -30,7 +31,7 @@ Look = Callable[[str], Awaitable[Result | None]]
 """Ask the vendor whether it is done; gets the token; None means "not to be seen"."""
 
 
-class StillUnknownError(Exception):
+class StillUnknownError(FlowError):
     """Whether the write took effect is not known yet: look again at `look_at`."""
 
     def __init__(self, key: str, look_at: datetime) -> None:
@@ -39,7 +40,7 @@ class StillUnknownError(Exception):
         self.look_at = look_at
 
 
-class QuarantinedError(Exception):
+class QuarantinedError(FlowError):
     """Nobody can tell whether the write took effect, and repeating it might double it: a person decides."""
 
     def __init__(self, key: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flows.errors import FlowError
 from flows.ledger.database import upsert
 from flows.ledger.tables import UtcTime, deliveries, inbox
 
@@ -27,7 +28,7 @@ _CLAIM_LOCK = 726412
 _OTHER = inbox.alias("other")  # made once: with all its columns it costs a millisecond
 
 
-class LeaseLostError(Exception):
+class LeaseLostError(FlowError):
     """Another worker has taken this row over: stop, and write nothing more for it."""
 
 

@@ -15,7 +15,7 @@ from flows.ledger.tables import (
     records,
     stage_history,
 )
-from flows.rules.past_deal import PastContract, PastDeal, Span
+from flows.rules.backtest.past_deal import PastContract, PastDeal, Span
 
 
 async def past_deals(tx: AsyncConnection) -> list[PastDeal]:

@@ -18,7 +18,7 @@ _KEY = ("deal_id", "entered_at", "stage_id")
 class StageCheck:
     """One entry of a deal into a stage. `stage`, `came_from`, `back_to`: our keys; `mover`: who moved it, by id.
 
-    `found` and `action` are words of flows.rules.stage_guard. `proofs`: criterion -> record kinds and ids.
+    `found` and `action` are words of flows.rules.criteria.stage_guard. `proofs`: criterion -> record kinds and ids.
     `settled_at`: when what was decided had been done; `result`: the ids of what was written.
     """
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
-from flows.rules.exit_criteria import Activity
-from flows.rules.follow_up_plan import FollowUp
+from flows.rules.criteria.judge import Activity
+from flows.rules.process.follow_up_plan import FollowUp
 
 
 @dataclass(frozen=True)

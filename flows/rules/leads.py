@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flows.rules.sales_process import Routing
+from flows.errors import FlowError
+from flows.rules.process.sales_process import Routing
 
 # Addresses at these providers say nothing about the sender's company.
 _FREE_MAIL = frozenset(
@@ -51,7 +52,7 @@ _ALIASES = {
 }
 
 
-class LeadError(Exception):
+class LeadError(FlowError):
     """A lead cannot be taken. `field` names what is wrong; the text says what to send instead."""
 
     def __init__(self, field_name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What handling an event came to, in words for people: the artifact, the ops page and the log show it."""
+"""What an event or a scheduled run came to, in words for people: artifacts, the ops page and the log show it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +35,26 @@ class Outcome:
             "reasons": list(self.reasons),
             "links": dict(self.links),
         }
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A page that a run leaves in the Prefect UI. `key` is stored data: never rename one. Ids only."""
+
+    key: str
+    description: str
+    markdown: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run without events ended. `state`: Completed, Failed, or the name of a completed state that asks for a
+    person's attention.
+    """
+
+    message: str
+    artifacts: tuple[Artifact, ...] = ()
+    state: Literal["Completed", "Failed", "LookAt", "Unproven"] = "Completed"
 
 
 def ignored(why: str) -> Outcome:

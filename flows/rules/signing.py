@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flows.rules.sales_process import CounterSigner
+from flows.rules.process.sales_process import CounterSigner
 
 
 @dataclass(frozen=True)

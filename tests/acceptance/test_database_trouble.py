@@ -15,7 +15,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from flows.launch import HOST, Parts, free_port
+from flows.operations.launch import HOST, Parts, free_port
 from tests.proof.forwarder import Forwarder
 
 Stack = Any  # the class of conftest.py, which cannot be imported by name
@@ -23,7 +23,7 @@ Stack = Any  # the class of conftest.py, which cannot be imported by name
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _WORKER_WAITS_S = (
-    15  # for another writer (flows.ledger.database); the gateway waits for three seconds (flows.cli)
+    15  # for another writer (flows.ledger.database); the gateway waits for three seconds (flows.cli.app)
 )
 
 

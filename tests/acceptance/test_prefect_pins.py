@@ -18,11 +18,12 @@ from prefect.context import get_run_context
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.dispatch import FLOWS, claim_run, deployment_name, execute, load_flow, start_run
-from flows.launch import PREFECT_BATCHED
-from flows.prefect_client import QuickRetry, client_context
-from flows.prefect_environment import PREFECT_QUIET
-from flows.runs import _handle_event
+from flows.operations.launch import PREFECT_BATCHED
+from flows.operations.prefect_environment import PREFECT_QUIET
+from flows.processes import FLOWS
+from flows.worker.dispatch import claim_run, execute, load_flow, start_run
+from flows.worker.prefect_client import QuickRetry, client_context
+from flows.worker.runs import _handle_event
 
 
 @pytest.mark.parametrize("module", FLOWS)
@@ -76,7 +77,7 @@ async def test_a_run_is_linked_to_its_deployment_and_executed_here(prefect_serve
 
     with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
         async with get_client() as client:
-            deployment = await client.read_deployment_by_name(deployment_name("sync_deals"))
+            deployment = await client.read_deployment_by_name(FLOWS["sync_deals"].deployment)
             wanted = {"tags": ["deal:1"], "parameters": {"event_ids": [7]}}
             run = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
             again = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
@@ -97,7 +98,7 @@ async def test_a_scheduled_run_is_claimed_once(prefect_server: Any) -> None:
     """Two workers that see the same scheduled run: one gets it."""
     with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
         async with get_client() as client:
-            deployment = await client.read_deployment_by_name(deployment_name("intake_leads"))
+            deployment = await client.read_deployment_by_name(FLOWS["intake_leads"].deployment)
             created = prefect_server.post(f"/deployments/{deployment.id}/create_flow_run", {})
             run_id = UUID(created["id"])
             assert await claim_run(client, run_id) is True

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 
 import config.settings
 from config.files import read_yaml
-from flows.backtest import Named, Plan, backtest
 from flows.ledger import mirror, tables
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.past_deals import past_deals
-from flows.rules.sales_process import SalesProcess, parse_process
+from flows.rules.process.sales_process import SalesProcess, parse_process
+from flows.trials.backtest import Named, Plan, backtest
 
 _NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 _LIMIT_S = 20.0

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import config.settings
 from config.files import read_yaml
-from flows.rules.exit_criteria import DealFacts, gate, unmet
-from flows.rules.explain import explain
-from flows.rules.sales_process import SalesProcess, parse_process
+from flows.rules.criteria.judge import DealFacts, gate, unmet
+from flows.rules.criteria.smallest import explain
+from flows.rules.process.sales_process import SalesProcess, parse_process
 
 _NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 _LIMIT_S = 2.0

@@ -30,15 +30,16 @@ from connectors.dropbox_sign.sender import ContractSender
 from connectors.hubspot.portal import Portal
 from flows import services
 from flows.gateway.app import build_app
-from flows.launch import free_port
-from flows.ledger import inbox, papers, tables
+from flows.ledger import documents as papers
+from flows.ledger import inbox, tables
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.inbox import Event, NewEvent
-from flows.provision import plan
+from flows.operations.launch import free_port
+from flows.provision.plan import plan
 from flows.rules.outcome import Outcome
 from flows.services import Services, load_process, open_services, utc_now
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 OWNER = "71530011"
 SECRETS = {
     "DEALFLOW_HUBSPOT_TOKEN": "test-token",

@@ -1,6 +1,6 @@
 """A stage whose worker sits at a desk in this process: for stories in which calls go wrong or deliveries are mixed up.
 
-The desk is the rehearsal's (`flows.rehearsal.desk`), its clients are the product's own over real HTTP with short
+The desk is the rehearsal's (`flows.trials.rehearsal.desk`), its clients are the product's own over real HTTP with short
 time-outs: nothing here is killed, so a story takes well under a second.
 """
 
@@ -16,17 +16,17 @@ import httpx
 from config.files import read_yaml
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
-from connectors.errors import ConnectorError
-from connectors.exchange import Timeouts, make_http
+from connectors.http.errors import ConnectorError
+from connectors.http.exchange import Timeouts, make_http
 from connectors.hubspot.client import HubSpotClient
 from flows import retries
-from flows.follow_on import follow_on_key
+from flows.hand_over.next_deal import follow_on_key
 from flows.ledger import effects, inbox
-from flows.reconciliation import reconcile_all
-from flows.rehearsal.calendar import STARTS
-from flows.rehearsal.desk import Desk, load, open_desk
-from flows.rehearsal.world import API_KEY, Mail, World, open_world
-from flows.rules.sales_process import parse_process
+from flows.reconcile.compare import reconcile_all
+from flows.rules.process.sales_process import parse_process
+from flows.trials.rehearsal.calendar import STARTS
+from flows.trials.rehearsal.desk import Desk, load, open_desk
+from flows.trials.rehearsal.world import API_KEY, Mail, World, open_world
 from tests.proof.databases import SqliteLedgers
 from tests.proof.director import PROCESS, House, stage_ids
 from tests.proof.process import strict

@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 
 from config.files import read_yaml
-from flows.launch import free_port
-from flows.rehearsal.calendar import STARTS
-from flows.rehearsal.world import Mail, World, furnish, open_world
-from flows.rules.sales_process import SalesProcess, parse_process
+from flows.operations.launch import free_port
+from flows.rules.process.sales_process import SalesProcess, parse_process
+from flows.trials.rehearsal.calendar import STARTS
+from flows.trials.rehearsal.world import Mail, World, furnish, open_world
+from tests.places import ROOT
 from tests.proof.process import strict
 from tests.proof.story import LEADS_TOKEN
 from tests.proof.victim import Cell, Life, spawn_order
 
-ROOT = Path(__file__).resolve().parents[2]
 PROCESS = ROOT / "config" / "sales_process.yaml"
 _LEASE_AND_MORE = timedelta(seconds=150)
 _MINUTE = timedelta(minutes=1)

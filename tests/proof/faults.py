@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flows.rehearsal.world import API_KEY
+from flows.trials.rehearsal.world import API_KEY
 from tests.proof.desk_stage import TOKEN, DeskStage, judged, open_stage, sender_at, tidy
 from tests.proof.director import House
 from tests.proof.forwarder import Forwarder

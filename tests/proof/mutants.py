@@ -38,10 +38,10 @@ def _no_look_before_repeat() -> None:
 
 
 def _everywhere(perform: Any) -> None:
-    import flows.filing
-    import flows.send_contract
+    import flows.contracts.send_contract
+    import flows.deals.writes
 
-    for module in (flows.filing, flows.send_contract):
+    for module in (flows.deals.writes, flows.contracts.send_contract):
         module.perform = perform  # type: ignore[attr-defined]
 
 

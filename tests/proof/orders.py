@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from connectors.sandbox.dropbox_sign_server.events import event_hash, form
 from connectors.sandbox.hubspot_server.events import signed_headers
-from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail
+from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail
 from tests.proof.desk_stage import DeskStage, judged, open_house, open_stage, tidy
 from tests.proof.director import House
 from tests.proof.story import Story, rest

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from connectors.exchange import Exchange
-from connectors.sdk_calls import SdkCall
+from connectors.http.exchange import Exchange
+from connectors.http.sdk_calls import SdkCall
 from flows.ledger.database import Ledger
 
 

@@ -2,8 +2,8 @@
 brings along a follow-on deal.
 """
 
-from flows.rules.hand_over_plan import FollowOn
-from flows.rules.sales_process import SalesProcess
+from flows.rules.process.hand_over_plan import FollowOn
+from flows.rules.process.sales_process import SalesProcess
 
 
 def strict(process: SalesProcess) -> SalesProcess:

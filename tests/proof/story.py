@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from flows.rehearsal.world import Mail, World
+from flows.trials.rehearsal.world import Mail, World
 
 LEADS_TOKEN = "proof-leads"  # opens nothing but the proof's own gateway
 

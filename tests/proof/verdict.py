@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flows.follow_on import follow_on_key, follows_on
+from flows.hand_over.next_deal import follow_on_key, follows_on
 from flows.ledger import tables
 from flows.ledger.database import Ledger
-from flows.rehearsal.checks import is_debrief
-from flows.rehearsal.world import World
+from flows.trials.rehearsal.checks import is_debrief
+from flows.trials.rehearsal.world import World
 from tests.proof.story import Story, reminders, requests_of
 
 _WELL = {

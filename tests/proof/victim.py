@@ -2,8 +2,8 @@
 
 `python -m tests.proof.victim` is the nursery: it reads one JSON object a line and answers each with one. A child
 is a real process with nothing of another's memory but the imported code; it is killed with SIGKILL, and what it has
-not written to the ledger is gone. Events are handled by the flows' own logic (`flows.handling`) without Prefect; the
-Prefect worker's own points are tried by tests/proof/workers.py.
+not written to the ledger is gone. Events are handled by the flows' own logic (`flows.worker.settle`) without
+Prefect; the Prefect worker's own points are tried by tests/proof/workers.py.
 """
 
 import asyncio
@@ -24,15 +24,16 @@ import uvicorn
 from babel import Locale
 
 from config.settings import Settings
-from flows import follow_up_sweep, services
+from flows import services
+from flows.deals.sync_deals import sweep, watch_from_now
+from flows.follow_up import sweep as follow_up_sweep
 from flows.gateway.app import build_app
 from flows.ledger import inbox
 from flows.ledger.database import open_ledger
-from flows.reconciliation import reconcile_all
-from flows.rehearsal.desk import Desk, Tally, load
-from flows.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
+from flows.reconcile.compare import reconcile_all
 from flows.services import Services, open_services, override
-from flows.sync_deals import sweep, watch_from_now
+from flows.trials.rehearsal.desk import Desk, Tally, load
+from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
 from tests.proof.mutants import MUTANTS
 from tests.proof.points import Points
 from tests.proof.process import strict

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.settings import load_settings
-from flows import worker
+from flows.worker import worker
 from tests.proof.points import Points
 from tests.proof.verdict import Verdict
 from tests.stack import PrefectServer, Stack
@@ -22,7 +22,7 @@ _LOG, _NAME, _AT = "DEALFLOW_TEST_POINTS", "DEALFLOW_TEST_DIE_IN", "DEALFLOW_TES
 
 def own(name: str) -> bool:
     """Whether this point is the worker's own."""
-    return " in flows.worker." in name
+    return " in flows.worker.worker." in name
 
 
 def main() -> None:

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sandbox.hubspot_server import calculated
-from connectors.sandbox.hubspot_server.catalog import ObjectType
-from connectors.sandbox.hubspot_server.checks import Checks
-from connectors.sandbox.hubspot_server.crm import Crm
 from connectors.sandbox.hubspot_server.events import Events
-from connectors.sandbox.hubspot_server.filestore import FileStore
 from connectors.sandbox.hubspot_server.limits import Limits
-from connectors.sandbox.hubspot_server.pipelines import Pipelines, Stage
-from connectors.sandbox.hubspot_server.schema import Schema
+from connectors.sandbox.hubspot_server.records import calculated
+from connectors.sandbox.hubspot_server.records.catalog import ObjectType
+from connectors.sandbox.hubspot_server.records.checks import Checks
+from connectors.sandbox.hubspot_server.records.crm import Crm
+from connectors.sandbox.hubspot_server.records.filestore import FileStore
+from connectors.sandbox.hubspot_server.records.pipelines import Pipelines, Stage
+from connectors.sandbox.hubspot_server.records.schema import Schema
 from connectors.sandbox.hubspot_server.settings import Settings
 from connectors.sandbox.world import Bench
 

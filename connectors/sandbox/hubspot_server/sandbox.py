@@ -7,23 +7,21 @@ from connectors.sandbox.control import control_router
 from connectors.sandbox.deliveries import Deliveries
 from connectors.sandbox.docs import docs_router
 from connectors.sandbox.faults import Faults
-from connectors.sandbox.hubspot_server import (
-    pages,
-    routes_account,
-    routes_associations,
-    routes_batch,
-    routes_control,
-    routes_files,
-    routes_labels,
-    routes_oauth,
-    routes_objects,
-    routes_pipelines,
-    routes_properties,
-    search,
-)
 from connectors.sandbox.hubspot_server.errors import status_body
 from connectors.sandbox.hubspot_server.events import retry_delays
+from connectors.sandbox.hubspot_server.pages import pages
 from connectors.sandbox.hubspot_server.portal import Portal, open_portal
+from connectors.sandbox.hubspot_server.records import search
+from connectors.sandbox.hubspot_server.routes import account as routes_account
+from connectors.sandbox.hubspot_server.routes import associations as routes_associations
+from connectors.sandbox.hubspot_server.routes import batch as routes_batch
+from connectors.sandbox.hubspot_server.routes import control as routes_control
+from connectors.sandbox.hubspot_server.routes import files as routes_files
+from connectors.sandbox.hubspot_server.routes import labels as routes_labels
+from connectors.sandbox.hubspot_server.routes import oauth as routes_oauth
+from connectors.sandbox.hubspot_server.routes import objects as routes_objects
+from connectors.sandbox.hubspot_server.routes import pipelines as routes_pipelines
+from connectors.sandbox.hubspot_server.routes import properties as routes_properties
 from connectors.sandbox.hubspot_server.web import Edge, Site, is_page
 from connectors.sandbox.requestlog import RequestLog
 from connectors.sandbox.wire import Wire

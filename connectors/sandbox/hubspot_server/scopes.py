@@ -4,8 +4,8 @@ Source: the scopes on the object, property, owner and file pages (facts section 
 by the contacts scopes; a label or link counts as a write of its first object.
 """
 
-from connectors.sandbox.hubspot_server.catalog import object_type
 from connectors.sandbox.hubspot_server.errors import Refusal
+from connectors.sandbox.hubspot_server.records.catalog import object_type
 
 _READING_POSTS = ("/search", "/batch/read")
 

@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.sandbox.hubspot_server import scopes
-from connectors.sandbox.hubspot_server.catalog import ObjectType, object_type
 from connectors.sandbox.hubspot_server.errors import (
     Refusal,
     bad_json,
@@ -24,7 +23,8 @@ from connectors.sandbox.hubspot_server.errors import (
     status_body,
 )
 from connectors.sandbox.hubspot_server.portal import TIME_ZONE, Portal
-from connectors.sandbox.hubspot_server.records import Source
+from connectors.sandbox.hubspot_server.records.catalog import ObjectType, object_type
+from connectors.sandbox.hubspot_server.records.record import Source
 
 DATED = ("2026-03", "2026-09")
 MAX_INPUTS = 100

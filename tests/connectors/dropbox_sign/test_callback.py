@@ -2,9 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.dropbox_sign.callback import ANSWER, event_key, verify_and_parse
-from connectors.errors import ForgedEventError, MalformedEventError
+from connectors.http.errors import ForgedEventError, MalformedEventError
+from tests.places import SHARED
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -234,9 +233,7 @@ def test_signed_oddities_are_read(
 
 def test_the_vendors_own_fixtures_verify() -> None:
     """Every signed fixture of the vendor's SDK tests passes with their sample key, and fails with another."""
-    root = Path(__file__).resolve().parents[3]
-    shared = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared"))
-    path = shared / "specs" / "dropbox_sign" / "test_fixtures" / "EventCallbackHelper_AccountCallbacks.json"
+    path = SHARED / "specs" / "dropbox_sign" / "test_fixtures" / "EventCallbackHelper_AccountCallbacks.json"
     if not path.is_file():
         pytest.skip("LOUD: the vendor's fixtures are not here; set DEALFLOW_SHARED to check against them")
     key = "324e3b0840f065eb51f3fd63231d0d33daa35d4ed10d27718839e81737065782"

@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from connectors.dropbox_sign.client import DropboxSignClient
-from connectors.errors import ContractError, GoneError, RejectedError, TransientError
+from connectors.http.errors import GoneError, RejectedError, TransientError, UnreadableAnswerError
 
 BASE = "https://sign.test/v3"
 KEY = "k3y"
@@ -75,7 +75,7 @@ async def test_lists_go_one_at_a_time() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         client = DropboxSignClient(KEY, base_url=BASE, http=http)
-        from connectors.pace import Lane
+        from connectors.http.pacing import Lane
 
         bulk = client.in_lane(Lane.BULK)
         await asyncio.gather(
@@ -92,7 +92,7 @@ async def test_download(respx_mock: respx.Router, client: DropboxSignClient) -> 
     assert await client.download_pdf("r") == b"%PDF-1.7 x"
     assert route.calls.last.request.url.params["file_type"] == "pdf"
     route.respond(content=b"<html>")
-    with pytest.raises(ContractError):
+    with pytest.raises(UnreadableAnswerError):
         await client.download_pdf("r")
     route.respond(409, json={"error": {"error_name": "conflict"}})
     with pytest.raises(TransientError) as caught:
@@ -146,11 +146,11 @@ async def test_account_and_app(respx_mock: respx.Router, client: DropboxSignClie
 async def test_not_understood_names_the_call(respx_mock: respx.Router, client: DropboxSignClient) -> None:
     """An answer without its id is told with call and status; for a write it may have taken effect."""
     respx_mock.get("/account").respond(json={"account": {}})
-    with pytest.raises(ContractError, match="dropbox_sign account") as caught:
+    with pytest.raises(UnreadableAnswerError, match="dropbox_sign account") as caught:
         await client.account()
     assert (caught.value.applied, caught.value.status) == ("no", 200)
     respx_mock.post("/signature_request/update/r").respond(json={})
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(UnreadableAnswerError) as caught:
         await client.update("r", "s", name="x")
     assert caught.value.applied == "maybe"
 

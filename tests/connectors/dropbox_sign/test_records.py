@@ -1,6 +1,5 @@
 import copy
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.dropbox_sign import records
-from connectors.errors import ContractError
+from connectors.http.errors import UnreadableAnswerError
+from tests.places import SHARED
 
 REQUEST = {
     "signature_request": {
@@ -161,7 +161,7 @@ def test_account_and_app() -> None:
 )
 def test_without_an_id_it_is_not_understood(parse: object, data: object) -> None:
     """What cannot be pointed at is no record; a list without requests is not an empty list."""
-    with pytest.raises(ContractError):
+    with pytest.raises(UnreadableAnswerError):
         parse(data)  # type: ignore[operator]
 
 
@@ -174,7 +174,7 @@ _ANY = st.recursive(
 
 @given(data=st.data())
 def test_parsers_raise_only_contract_errors(data: st.DataObject) -> None:
-    """No JSON makes a parser raise anything but ContractError: random, or a true answer with bent fields."""
+    """No JSON makes a parser raise anything but UnreadableAnswerError: random, or a true answer with bent fields."""
     bent = copy.deepcopy(REQUEST)
     row = bent["signature_request"]
     assert isinstance(row, dict)
@@ -191,14 +191,12 @@ def test_parsers_raise_only_contract_errors(data: st.DataObject) -> None:
         for value in (bent, listed, account, data.draw(_ANY)):
             try:
                 parse(value)  # type: ignore[operator]
-            except ContractError as error:
+            except UnreadableAnswerError as error:
                 assert error.vendor == "dropbox_sign"
 
 
 def _samples() -> Path:
-    root = Path(__file__).resolve().parents[3]
-    shared = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared"))
-    return shared / "specs" / "dropbox_sign" / "examples" / "json"
+    return SHARED / "specs" / "dropbox_sign" / "examples" / "json"
 
 
 def test_the_vendors_own_samples_are_read() -> None:

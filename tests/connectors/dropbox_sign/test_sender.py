@@ -7,18 +7,18 @@ import pytest
 
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.dropbox_sign.sending import RoleSigner, SendRequest, Signer, TemplateRequest
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
-    ContractError,
     GoneError,
     NotFoundError,
     RateLimitedError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
-from connectors.exchange import CallRecord
+from connectors.http.exchange import CallRecord
 
 KEY = "ab12cd34ef56"
 PDF = b"%PDF-1.7\n\x00\xff binary"
@@ -151,10 +151,10 @@ def test_an_unconfirmed_sender_surfaces(vendor: Any, sender: ContractSender) -> 
 
 
 STATUSES = [
-    (301, ContractError, "maybe"),
-    (302, ContractError, "maybe"),
-    (307, ContractError, "maybe"),
-    (308, ContractError, "maybe"),
+    (301, UnreadableAnswerError, "maybe"),
+    (302, UnreadableAnswerError, "maybe"),
+    (307, UnreadableAnswerError, "maybe"),
+    (308, UnreadableAnswerError, "maybe"),
     (400, RejectedError, "no"),
     (401, AuthError, "no"),
     (402, AuthError, "no"),
@@ -249,7 +249,7 @@ def test_an_earlier_failure_does_not_colour_this_one(
 def test_accepted_without_an_id_is_doubtful(vendor: Any, sender: ContractSender, body: bytes) -> None:
     """A 200 without a readable id: out, most likely, and never reported as not sent."""
     vendor.reply(200, body)
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(UnreadableAnswerError) as caught:
         sender.send(CONTRACT)
     assert (caught.value.applied, caught.value.operation) == ("maybe", "send")
 

@@ -5,21 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.dropbox_sign.statuses import BY_OPERATION, DROPBOX_SIGN, STATUSES, read_detail
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
-    ContractError,
     GoneError,
     NotFoundError,
     RateLimitedError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
 
 # operation ("" is any), status, class, applied after a write. Written from the vendor's error catalogue.
 ROWS = [
-    ("", 302, ContractError, "maybe"),
+    ("", 302, UnreadableAnswerError, "maybe"),
     ("", 400, RejectedError, "no"),
     ("", 401, AuthError, "no"),
     ("", 402, AuthError, "no"),

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.errors import ContractError, RateLimitedError, RejectedError, TransientError
+from connectors.http.errors import RateLimitedError, RejectedError, TransientError, UnreadableAnswerError
 from connectors.hubspot.client import HubSpotClient
 
 Answering = Callable[[str, Any], tuple[int, Any]]
@@ -118,7 +118,7 @@ async def test_a_batch_answer_without_results_is_not_empty(hub: Hub, client: Hub
     """An answer of another shape never turns every asked record into a missing one."""
     for content in ({"status": "PENDING"}, [], {"results": None}):
         hub.answer = lambda _, body, content=content: (200, content)  # type: ignore[misc]
-        with pytest.raises(ContractError):
+        with pytest.raises(UnreadableAnswerError):
             await client.read_batch("deals", ["1"], properties=[])
 
 
@@ -259,7 +259,7 @@ async def test_associated_does_not_hide_other_errors(hub: Hub, client: HubSpotCl
 async def test_associated_does_not_loop(hub: Hub, client: HubSpotClient) -> None:
     """A page that names itself as its successor ends in an error."""
     hub.answer = lambda _, body: (200, {"results": [_links("1", 5, after="p")]})
-    with pytest.raises(ContractError, match="next"):
+    with pytest.raises(UnreadableAnswerError, match="next"):
         await client.associated("deals", "contacts", ["1"])
 
 

@@ -6,10 +6,16 @@ import httpx
 import pytest
 import respx
 
-from connectors.errors import AuthError, ConflictError, ContractError, NotFoundError, RejectedError
+from connectors.http.errors import (
+    AuthError,
+    ConflictError,
+    NotFoundError,
+    RejectedError,
+    UnreadableAnswerError,
+)
+from connectors.http.pacing import Bucket, Lane, Pace
 from connectors.hubspot.client import Filter, HubSpotClient, Sort, Versions
 from connectors.hubspot.records import NewLink
-from connectors.pace import Bucket, Lane, Pace
 
 BASE = "https://hub.test"
 TOKEN = "pat-eu1-secret"
@@ -152,7 +158,7 @@ async def test_a_search_without_total_is_not_an_empty_search(
     route = respx_mock.post("/crm/objects/2026-03/deals/search")
     for body in ({"results": []}, {"total": 0}, {"status": "ok"}, []):
         route.respond(json=body)
-        with pytest.raises(ContractError):
+        with pytest.raises(UnreadableAnswerError):
             await client.search("deals", filters=[], properties=[])
 
 
@@ -197,7 +203,7 @@ async def test_accepted_but_unreadable_may_have_taken_effect(
     route = respx_mock.post("/crm/objects/2026-03/notes")
     for answer in ({"json": {"properties": {}}}, {"text": "<html>"}, {"json": []}):
         route.respond(201, **answer)
-        with pytest.raises(ContractError) as caught:
+        with pytest.raises(UnreadableAnswerError) as caught:
             await client.create_note("x", timestamp_ms=1)
         assert (caught.value.applied, caught.value.operation) == ("maybe", "create_notes")
 
@@ -324,7 +330,7 @@ async def test_owners_of_all_pages(respx_mock: respx.Router, client: HubSpotClie
     assert [one.id for one in await client.owners()] == ["1", "2"]
     assert route.calls.last.request.url.params["after"] == "1"
     route.mock(return_value=pages[0])
-    with pytest.raises(ContractError, match="next"):
+    with pytest.raises(UnreadableAnswerError, match="next"):
         await client.owners()
 
 

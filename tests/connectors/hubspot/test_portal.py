@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
-    ContractError,
     NotFoundError,
     RateLimitedError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
-from connectors.exchange import CallRecord
+from connectors.http.exchange import CallRecord
 from connectors.hubspot.portal import NewStage, Portal
 from connectors.hubspot.records import Option
 
@@ -141,7 +141,7 @@ def test_labels(vendor: Any, portal: Portal) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "applied"),
     [
-        (301, ContractError, "maybe"),
+        (301, UnreadableAnswerError, "maybe"),
         (400, RejectedError, "no"),
         (401, AuthError, "no"),
         (403, AuthError, "no"),
@@ -200,7 +200,7 @@ def test_refused_connection_was_never_sent(closed_port: str) -> None:
 def test_answers_not_understood(vendor: Any, portal: Portal, body: object) -> None:
     """A 200 of another shape is told as such, with the name of the call."""
     vendor.reply(200, body)
-    with pytest.raises(ContractError, match="list_properties"):
+    with pytest.raises(UnreadableAnswerError, match="list_properties"):
         portal.list_properties("deals")
 
 

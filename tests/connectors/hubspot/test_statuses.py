@@ -5,23 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConflictError,
     ConnectorError,
-    ContractError,
     GoneError,
     NotFoundError,
     RateLimitedError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
 from connectors.hubspot.statuses import HUBSPOT, STATUSES, read_detail
 
 # status, class, applied after a write. Written from the vendor's pages, not from the table under test.
 ROWS = [
-    (301, ContractError, "maybe"),
-    (307, ContractError, "maybe"),
+    (301, UnreadableAnswerError, "maybe"),
+    (307, UnreadableAnswerError, "maybe"),
     (400, RejectedError, "no"),
     (401, AuthError, "no"),
     (402, AuthError, "no"),
@@ -46,11 +46,11 @@ ROWS = [
     (504, TransientError, "maybe"),
     (520, TransientError, "maybe"),
     (521, TransientError, "maybe"),
-    (522, ContractError, "maybe"),
+    (522, UnreadableAnswerError, "maybe"),
     (523, TransientError, "maybe"),
     (524, TransientError, "maybe"),
-    (525, ContractError, "maybe"),
-    (526, ContractError, "maybe"),
+    (525, UnreadableAnswerError, "maybe"),
+    (526, UnreadableAnswerError, "maybe"),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.errors import ForgedEventError, MalformedEventError
+from connectors.http.errors import ForgedEventError, MalformedEventError
 from connectors.hubspot.webhook import decoded_uri, event_key, parse, verify
 
 SECRET = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy"

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ConnectorError,
-    ContractError,
     RejectedError,
     TransientError,
+    UnreadableAnswerError,
 )
-from connectors.exchange import CallRecord
+from connectors.http.exchange import CallRecord
 from connectors.mail.client import Mail, MailClient
 from tests.mail_server import PASSWORD, USER, hang_up, sleep
 
@@ -73,7 +73,7 @@ def test_under_tls_with_a_login(
 def test_a_stranger_is_not_trusted(make_server: Callable[..., Any], tls: str) -> None:
     """A certificate that nobody vouches for ends it, before user, password or mail are said."""
     server = make_server(tls, login=True)
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(UnreadableAnswerError) as caught:
         client(server, tls=tls, user="dealflow", password="a secret").send(MAIL)
     assert caught.value.applied == "no" and server.taken == []
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from connectors import sandbox
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 README = Path(sandbox.__file__).with_name("README.md").read_text("utf-8")
 SECTIONS = {"hubspot": "## HubSpot: quirk and test", "dropbox_sign": "## Dropbox Sign: quirk and test"}

@@ -11,7 +11,7 @@ from connectors.dropbox_sign.callback import event_key, verify_and_parse
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.dropbox_sign.sending import RoleSigner, SendRequest, Sent, Signer, TemplateRequest
-from connectors.errors import (
+from connectors.http.errors import (
     AuthError,
     ForgedEventError,
     GoneError,
@@ -20,7 +20,7 @@ from connectors.errors import (
     RejectedError,
     TransientError,
 )
-from connectors.exchange import Timeouts
+from connectors.http.exchange import Timeouts
 
 KEY = "test-key"
 

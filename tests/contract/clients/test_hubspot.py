@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import (
+from connectors.http.errors import (
     ConflictError,
     ConnectorError,
     NotFoundError,
@@ -14,7 +14,7 @@ from connectors.errors import (
     RejectedError,
     TransientError,
 )
-from connectors.exchange import Timeouts
+from connectors.http.exchange import Timeouts
 from connectors.hubspot.association_types import type_id
 from connectors.hubspot.client import Filter, HubSpotClient, Sort
 from connectors.hubspot.portal import NewStage, Portal

@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import json
-import os
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.sandbox import dropbox_sign_server
 from connectors.sandbox.clock import Clock
+from tests.places import SHARED
 
 API_KEY = "contract-test-key"
 
@@ -220,8 +220,7 @@ def contract_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shared(name: str) -> Path:
     """A file or folder of the vendor's material, where it is at hand; a loud skip where it is not."""
-    root = Path(__file__).parents[3]
-    found = Path(os.environ.get("DEALFLOW_SHARED", root.parent / "shared")) / "specs" / "dropbox_sign" / name
+    found = SHARED / "specs" / "dropbox_sign" / name
     if not found.exists():
         pytest.skip(f"NOT CHECKED AGAINST THE VENDOR'S OWN MATERIAL: {name} not found; set DEALFLOW_SHARED")
     return found

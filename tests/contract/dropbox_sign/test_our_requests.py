@@ -11,7 +11,7 @@ from starlette.requests import Request
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.dropbox_sign.sending import RoleSigner, SendRequest, Signer, TemplateRequest
-from connectors.errors import ConnectorError
+from connectors.http.errors import ConnectorError
 
 JANE, OLA = "jane@buyer.example", "ola@supplier.example"
 # Fields that the official SDK 2.0.0 adds by itself, from the variant of the description that SDKs are made from.

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.dropbox_sign.callback import event_key, verify_and_parse
 from connectors.dropbox_sign.records import parse_account, parse_api_app, parse_page, parse_request
-from connectors.errors import ForgedEventError
+from connectors.http.errors import ForgedEventError
 
 KEY = "sample-test-key"
 REQUESTS = [

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import json
-import os
 import re
 import selectors
 import subprocess
@@ -12,7 +11,6 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +18,8 @@ import pydantic
 import pytest
 from hubspot import HubSpot
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.places import ROOT, SHARED
+
 START = (
     "import asyncio; from connectors.sandbox.serve import SandboxOptions, serve; "
     "asyncio.run(serve(SandboxOptions()))"
@@ -90,8 +89,7 @@ def official(plain: httpx.Client, hubspot_url: str) -> Watched:
 @pytest.fixture(scope="session")
 def endpoint_table() -> list[dict[str, str]]:
     """The vendor's endpoint table; a loud skip where it is not at hand."""
-    shared = Path(os.environ.get("DEALFLOW_SHARED", ROOT.parent / "shared"))
-    path = shared / "facts" / "hubspot-endpoints.tsv"
+    path = SHARED / "facts" / "hubspot-endpoints.tsv"
     if not path.is_file():
         pytest.skip(
             "ENDPOINT TABLE NOT FOUND: set DEALFLOW_SHARED to compare the stand-in with HubSpot's paths"

@@ -13,13 +13,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.places import ROOT
+
 START = (
     "import asyncio; from connectors.sandbox.serve import SandboxOptions, serve; "
     "asyncio.run(serve(SandboxOptions()))"

@@ -1,0 +1,1 @@
+"""Pages for people at the addresses of HubSpot's own app."""

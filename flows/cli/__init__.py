@@ -1,0 +1,1 @@
+"""The `dealflow` command: one file a group of commands; `show_*` print."""

@@ -1,0 +1,1 @@
+"""Deals as HubSpot has them: read in bulk with all around them, mirrored, and written to."""

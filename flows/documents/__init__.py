@@ -1,0 +1,1 @@
+"""Templates to PDF and e-mail texts."""

@@ -1,0 +1,1 @@
+"""Stalled deals: found, judged, followed up as their stage's plan says."""

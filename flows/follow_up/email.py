@@ -1,0 +1,229 @@
+"""The e-mail of a follow-up: a draft on the deal that its owner sends, or really sent, as the settings say.
+
+It is written once in a stay. Whatever keeps it from being written is a reason that the owner is told, never an error
+that stops the follow-up: a mail server that is away must not hold up the deal's other events. Only doubt stops it.
+"""
+
+import asyncio
+import hashlib
+import html
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.http.errors import ConnectorError, TransientError
+from connectors.hubspot.association_types import type_id
+from connectors.hubspot.records import NewLink
+from connectors.mail.client import Mail, MailClient
+from flows.deals.associated import linked
+from flows.deals.read import DealContact, DealFile, template_facts
+from flows.deals.writes import write_note
+from flows.documents.emails import EmailRefused, EmailText, write_email
+from flows.follow_up.standing import Look as Stands
+from flows.ledger import effects, follow_ups
+from flows.ledger.effects import Attempt, Look, Plan, QuarantinedError, Result, Writer, perform
+from flows.ledger.follow_ups import FollowUpRow
+from flows.retries import writing
+from flows.rules.outcome import Step
+from flows.rules.recipients import why_not_mail
+from flows.services import Services
+
+_BANNER = (
+    "Draft by dealflow, sent to nobody yet: check it, send it from your own mailbox, then delete this draft."
+)
+
+
+@dataclass(frozen=True)
+class Mailed:
+    """What came of it. `doubt`: nobody can tell whether it was sent; a person looks."""
+
+    step: Step
+    doubt: str | None = None
+
+
+async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowUpRow) -> Mailed | None:
+    """Draft or send the e-mail that the plan names; None when it names none, or none are wanted.
+
+    Raises the vendor's error when HubSpot is away, or the answer leaves doubt: the next try looks first.
+    """
+    name, how = deal.plan.email, s.settings.follow_up_email
+    if name is None or how == "off":
+        return None
+    if (before := await _written_before(s, deal, row)) is not None:
+        why = f"follow-up {before} of this stay had it already"
+        return Mailed(Step("wrote no second e-mail", f"deal {row.deal_id}", why))
+    to = deal.file.main_contact
+    text = _text(s, deal.file, to, name)
+    if isinstance(text, str) or to is None:
+        return Mailed(Step("wrote no e-mail", f"deal {deal.file.id}", str(text)))
+    way = (
+        _draft(s, deal.file, to, row, text) if s.mail is None else _send(s, s.mail, deal.file, to, row, text)
+    )
+    try:
+        result = await perform(
+            writer,
+            key=_key(row),
+            kind=way.kind,
+            deal_id=row.deal_id,
+            attempt=way.attempt,
+            look=way.look,
+            plan=way.plan,
+        )
+    except QuarantinedError as problem:
+        doubt = "it is not known whether the e-mail was sent: look into the mail server's log"
+        return Mailed(Step("e-mail in doubt", f"contact {to.record.id}", doubt), str(problem))
+    except ConnectorError as problem:
+        away = isinstance(problem, TransientError) and s.mail is None
+        if problem.applied == "maybe" or away:
+            raise
+        return Mailed(Step("wrote no e-mail", f"contact {to.record.id}", str(problem)))
+    return Mailed(await _told(s, writer, row, name, to, text, result))
+
+
+async def _written_before(s: Services, deal: Stands, row: FollowUpRow) -> int | None:
+    """The number of an earlier follow-up of this stay whose e-mail was written, or may have been: the same words a
+    second time help nobody.
+    """
+    earlier = {_key(x): x.number for x in deal.past if x.number < row.number}
+    async with s.ledger.read() as tx:
+        states = await effects.states(tx, sorted(earlier))
+    written = (earlier[key] for key, state in states.items() if state not in ("not_done", "refused"))
+    return min(written, default=None)
+
+
+async def released_email(s: Services, row: FollowUpRow) -> bool:
+    """Whether a person has freed this follow-up's e-mail from quarantine, so that it is tried again."""
+    async with s.ledger.read() as tx:
+        effect = await effects.by_key(tx, _key(row))
+    return effect is not None and effect.state == "not_done" and effect.resends > 0
+
+
+def _key(row: FollowUpRow) -> str:
+    """One key, however it goes out: after a change of the settings it is not written in both ways."""
+    return f"email:{row.deal_id}:{row.cause}"
+
+
+def _text(s: Services, file: DealFile, to: DealContact | None, name: str) -> EmailText | str:
+    """Subject and text, or why there are none."""
+    if to is None:
+        return "no contact is on the deal"
+    seller = s.process.seller
+    ours = {seller.email.lower()}
+    if seller.counter_signer is not None:
+        ours.add(seller.counter_signer.email.lower())
+    if why := why_not_mail(to.record.id, to.record.properties, ours=ours):
+        return why
+    if name not in s.emails:
+        return f"there is no e-mail template {name}"
+    try:
+        return write_email(s.emails[name], template_facts(s, file), s.process.locale)
+    except EmailRefused as problem:
+        return str(problem)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How it goes out, and how an unknown outcome of that is settled."""
+
+    kind: str
+    attempt: Attempt
+    look: Look
+    plan: Plan
+
+
+def _draft(s: Services, file: DealFile, to: DealContact, row: FollowUpRow, email: EmailText) -> _Way:
+    """An e-mail on the deal. It is known again by its moment: reading its text would need a scope of its own."""
+    at_ms, text = _moment_ms(row), f"{_BANNER}\n\n{email.text}"
+    owner = file.owner
+
+    async def attempt(_token: str) -> Result:
+        record = await writing(
+            lambda: s.hubspot.create_email(
+                f"DRAFT, not sent: {email.subject}",
+                timestamp_ms=at_ms,
+                text=text,
+                html=_as_html(text),
+                from_email=(owner.email if owner else None) or s.process.seller.email,
+                to_email=to.record.properties.get("email") or "",
+                owner_id=owner.id if owner else None,
+                associations=[
+                    NewLink(file.id, type_id("emails", "deals")),
+                    NewLink(to.record.id, type_id("emails", "contacts")),
+                ],
+            )
+        )
+        return {"email_id": record.id}
+
+    async def look(_token: str) -> Result | None:
+        _, found = await linked(s, "emails", [file.id], ("hs_timestamp",))
+        same = (r.id for r in found.values() if _ms(r.properties.get("hs_timestamp")) == at_ms)
+        seen = next(same, None)
+        return {"email_id": seen} if seen else None
+
+    return _Way("draft_email", attempt, look, Plan())
+
+
+def _send(
+    s: Services, server: MailClient, file: DealFile, to: DealContact, row: FollowUpRow, email: EmailText
+) -> _Way:
+    """Over SMTP, which shows nothing afterwards: after doubt it is never sent again, a person decides."""
+    owner = file.owner
+    digest = hashlib.sha256(_key(row).encode()).hexdigest()[:32]
+    mail = Mail(
+        to=(to.record.properties.get("email") or "").strip(),
+        subject=email.subject,
+        text=email.text,
+        message_id=f"<{digest}@{server.from_address.partition('@')[2]}>",
+        written_at=s.clock(),
+        from_name=s.process.seller.name,
+        reply_to=(owner.email if owner else None) or s.process.seller.email,
+    )
+
+    async def attempt(_token: str) -> Result:
+        await writing(lambda: asyncio.to_thread(server.send, mail))
+        return {"message_id": mail.message_id}
+
+    async def look(_token: str) -> Result | None:
+        return None
+
+    return _Way("send_email", attempt, look, Plan(again=0))
+
+
+async def _told(
+    s: Services,
+    writer: Writer,
+    row: FollowUpRow,
+    name: str,
+    to: DealContact,
+    email: EmailText,
+    result: Result,
+) -> Step:
+    """Remember the draft as ours, or tell the deal what was sent."""
+    template = f"template {name}"
+    if s.mail is None and "message_id" not in result:
+        email_id = str(result["email_id"])
+        async with s.ledger.write() as tx:
+            await follow_ups.note_email(tx, row.id, email_id)
+        return Step("put an e-mail draft on the deal, for its owner to send", f"email {email_id}", template)
+    if "email_id" in result:  # drafted before the settings were changed
+        return Step("put an e-mail draft on the deal", f"email {result['email_id']}", template)
+    said = f"dealflow sent this e-mail ({template}) to contact {to.record.id}.\nSubject: {email.subject}\n"
+    await write_note(s, writer, deal_id=row.deal_id, cause=f"{row.cause}:email", text=said + email.text)
+    return Step("sent an e-mail and noted it on the deal", f"contact {to.record.id}", template)
+
+
+def _moment_ms(row: FollowUpRow) -> int:
+    """When it was begun, to the second, with milliseconds that are this e-mail's own."""
+    own_ms = int(hashlib.sha256(_key(row).encode()).hexdigest()[:8], 16) % 1000
+    return int(row.begun_at.timestamp()) * 1000 + own_ms
+
+
+def _ms(text: str | None) -> int | None:
+    try:
+        return round(datetime.fromisoformat(text or "").timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _as_html(text: str) -> str:
+    paragraphs = (html.escape(part).replace("\n", "<br>") for part in text.split("\n\n"))
+    return "".join(f"<p>{part}</p>" for part in paragraphs if part.strip())

@@ -1,0 +1,156 @@
+"""How a deal stands with the follow-up plan of its stage: read fresh, criteria judged, past follow-ups looked up.
+
+Reads: deals with all their activities (HubSpot's own "last activity" would count our notes), papers, contracts, the
+follow-ups done. Writes nothing.
+Needs: scopes as in deals.py and activities.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.deals.facts import facts_of
+from flows.deals.read import DealFile, read_deals
+from flows.ledger import contracts, follow_ups
+from flows.ledger.contracts import Contract
+from flows.ledger.follow_ups import FollowUpRow
+from flows.rules.criteria.evidence import ACTIVITY_TYPES
+from flows.rules.criteria.judge import DealFacts, Verdict, judge, unmet
+from flows.rules.follow_up import Decision, Due, Lift, Past, decide
+from flows.rules.process.follow_up_plan import FollowUp
+from flows.rules.process.sales_process import Stage
+from flows.services import Services
+
+FLAG = "dealflow_flag"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One deal as it stands. `unfinished`: a follow-up of this stay that was begun and not brought to its end.
+
+    `standing`: those of its follow-ups by which it is flagged, in this stay or an earlier one.
+    """
+
+    file: DealFile
+    stage: Stage
+    plan: FollowUp
+    entered_at: datetime
+    missing: tuple[Verdict, ...]
+    past: tuple[FollowUpRow, ...]
+    unfinished: FollowUpRow | None
+    standing: tuple[FollowUpRow, ...]
+    contract: Contract | None
+    decision: Decision
+
+    @property
+    def shows_flag(self) -> str | None:
+        """Its id, when the deal in HubSpot says that it is flagged."""
+        return self.file.id if self.file.deal.properties.get(FLAG) else None
+
+    @property
+    def unmet(self) -> frozenset[str]:
+        """The keys of the stage's criteria that are not met."""
+        return frozenset(v.criterion for v in self.missing)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A deal that nothing is waited for (any more), and why. `standing`: the flags that are still to be taken back."""
+
+    reason: str
+    standing: tuple[FollowUpRow, ...]
+    shows_flag: str | None = None
+    """Id of the deal in HubSpot that says so and should not any more."""
+
+
+async def read_files(s: Services, deal_ids: Sequence[str]) -> dict[str, DealFile]:
+    """The deals with their stage history and everything that took place on them, by the id asked for."""
+    return await read_deals(s, deal_ids, history=True, types=ACTIVITY_TYPES)
+
+
+async def look(
+    s: Services, files: Mapping[str, DealFile | None], *, asked: bool = False
+) -> dict[str, Look | Outside]:
+    """How each of these deals stands, by the id asked for; None is one that HubSpot does not have. `asked`: a person
+    asked for a follow-up.
+    """
+    ids = sorted({*files, *(file.id for file in files.values() if file)})
+    async with s.ledger.read() as tx:
+        rows = await follow_ups.of_deals(tx, ids)
+        newest = await contracts.latest_of(tx, ids)
+        facts = await facts_of(tx, [file for file in files.values() if file])
+    found: dict[str, Look | Outside] = {}
+    for asked_id, file in files.items():
+        standing = _standing(rows.get(asked_id, ()))
+        if file is None:
+            found[asked_id] = Outside("HubSpot has no such deal any more", standing)
+        elif file.id != asked_id:
+            own = _standing(rows.get(file.id, ()))
+            shows = file.id if file.deal.properties.get(FLAG) and not own else None
+            found[asked_id] = Outside(f"it was merged into deal {file.id}", standing, shows)
+        else:
+            of_deal = rows.get(file.id, ())
+            found[asked_id] = _look(s, file, facts[file.id], of_deal, newest.get(file.id), asked)
+    return found
+
+
+def _standing(rows: Sequence[FollowUpRow]) -> tuple[FollowUpRow, ...]:
+    return tuple(row for row in rows if row.flagged and row.cleared_at is None)
+
+
+def _look(
+    s: Services,
+    file: DealFile,
+    facts: DealFacts,
+    rows: Sequence[FollowUpRow],
+    contract: Contract | None,
+    asked: bool,
+) -> Look | Outside:
+    standing, stage = _standing(rows), s.process.stage(file.stage) if file.stage else None
+    entered_at = file.entered.get(stage.key) if stage else None
+    if stage is None or stage.closed is not None or stage.follow_up is None or entered_at is None:
+        where = f"{stage.label}, where nothing is waited for" if stage else "no stage of the process"
+        if entered_at is None and stage is not None:
+            where = f"{stage.label}, and HubSpot does not say since when"
+        shows = file.id if file.deal.properties.get(FLAG) else None
+        return Outside(f"the deal stands in {where}", standing, shows)
+    missing = unmet(judge(stage.exit_criteria, facts, stage.key))
+    past = tuple(r for r in rows if (r.stage, r.entered_at) == (stage.key, entered_at))
+    here = [row for row in standing if row in past]
+    decision: Decision
+    if len(here) < len(standing):
+        decision = Lift("it has left the stage that it was flagged in")
+    elif any(row.ended_at for row in here) and _taken_back_by_hand(file):
+        decision = Lift("somebody took the flag away in HubSpot")
+    else:
+        decision = decide(
+            stage.follow_up,
+            now=s.clock(),
+            entered_at=entered_at,
+            unmet=frozenset(v.criterion for v in missing),
+            last_activity=max(file.activities, key=lambda a: a.at, default=None),
+            past=[past_of(row) for row in past if row.ended_at is not None],
+            asked=asked,
+        )
+    unfinished = next((row for row in past if row.ended_at is None), None)
+    return Look(
+        file, stage, stage.follow_up, entered_at, missing, past, unfinished, standing, contract, decision
+    )
+
+
+def past_of(row: FollowUpRow) -> Past:
+    """A follow-up as the rule sees it."""
+    cleared = row.cleared_at is not None
+    return Past(row.number, row.begun_at, frozenset(row.unmet), row.flagged, cleared)
+
+
+def _taken_back_by_hand(file: DealFile) -> bool:
+    """The property is there and empty. Where HubSpot does not have it, it says nothing at all."""
+    return FLAG in file.deal.properties and not file.deal.properties[FLAG]
+
+
+def calls_for_action(found: Look | Outside) -> bool:
+    """Whether there is something to do now: to follow up, to finish one, or to take a flag back."""
+    if isinstance(found, Outside):
+        return bool(found.standing)
+    return found.unfinished is not None or isinstance(found.decision, (Due, Lift))

@@ -1,0 +1,1 @@
+"""Whether deals may stand where they stand: explained, guarded, reported."""

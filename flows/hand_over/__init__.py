@@ -1,0 +1,1 @@
+"""A won deal goes to account management: debrief, tasks, the next deal."""

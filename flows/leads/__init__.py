@@ -1,0 +1,1 @@
+"""Inbound leads become company, contact and deal."""

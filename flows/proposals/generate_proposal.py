@@ -1,0 +1,97 @@
+"""Renders the deal's proposal as PDF and files it on the deal, versioned by what it was made from.
+
+Trigger: a deal enters the stage that says `on_enter: [generate_proposal]`; on demand by deal id.
+Reads: deal, contacts, company, line items, owner. Writes: file, note, deal property with the PDF's hash.
+Once-key: deal and version (same template and values: same version).
+Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes), files.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from flows.deals.read import DealFile, dated, fresh_deal, price_deal, read_deals, template_facts
+from flows.deals.writes import file_paper, set_deal, write_note, writer_for
+from flows.documents.render import Document, DocumentError, render
+from flows.ledger import documents as papers
+from flows.ledger.inbox import Event
+from flows.rules.outcome import Outcome, Step, ignored
+from flows.rules.pricing.pricing import PricingError
+from flows.rules.templates.values import TemplateValueRefused, TemplateVariableMissing, resolve
+from flows.services import PROPOSAL, Services
+
+_VALID_DAYS = 30
+
+
+async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
+    """The deals of these events with everything around them, in bulk."""
+    return await read_deals(s, [e.deal_id for e in events if e.deal_id])
+
+
+async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
+    """Render, freeze, file, note: or say what is missing and touch nothing."""
+    file = await fresh_deal(s, event.deal_id or "", files)
+    if file is None:
+        return ignored("HubSpot has no such deal any more")
+    stage = s.process.stage_for("generate_proposal")
+    on_demand = "operator" in (event.source, event.content.get("by"))
+    if not on_demand and (stage is None or file.stage != stage.key):
+        return ignored("superseded: the deal has left the stage")
+    try:
+        document = await asyncio.to_thread(draft, s, file, dated(event.received_at, s.clock()))
+    except (TemplateVariableMissing, TemplateValueRefused, PricingError, DocumentError) as problem:
+        return Outcome("held", "proposal not made", deal_id=file.id, reasons=(str(problem),))
+    async with s.ledger.write() as tx:
+        paper = await papers.freeze(
+            tx,
+            deal_id=file.id,
+            kind=PROPOSAL,
+            source_sha256=document.source_sha256,
+            sha256=document.sha256,
+            title=document.title,
+            content=document.pdf,
+            now=s.clock(),
+        )
+    writer = writer_for(s, event)
+    file_id = await file_paper(s, writer, paper)
+    note_id = await write_note(
+        s,
+        writer,
+        deal_id=file.id,
+        cause=f"proposal:{paper.version}",
+        text=f"Proposal version {paper.version} is on file.\n{paper.title}",
+        attachment_ids=[file_id],
+    )
+    await set_deal(
+        s,
+        writer,
+        deal_id=file.id,
+        # By event: content that goes back to an earlier version must point the deal back at it.
+        cause=f"proposal:{paper.version}:{event.id}",
+        properties={"dealflow_proposal_sha256": paper.sha256, "dealflow_proposal_file_id": file_id},
+    )
+    why = f"{len(file.line_items)} line item(s), made from {paper.source_sha256[:12]}"
+    return Outcome(
+        "done",
+        f"proposal version {paper.version} filed",
+        deal_id=file.id,
+        steps=(
+            Step(f"rendered proposal version {paper.version}", f"sha256 {paper.sha256[:12]}", why),
+            Step("filed the PDF", f"file {file_id}", "the rep sends it from the deal"),
+            Step("wrote a note with the PDF", f"note {note_id}", "so that it stands on the time line"),
+        ),
+    )
+
+
+def draft(s: Services, file: DealFile, asked_at: datetime) -> Document:
+    """The proposal as PDF. Raises TemplateVariableMissing or PricingError."""
+    template = s.templates[PROPOSAL]
+    facts = template_facts(s, file)
+    # Counted from when it was asked for: a second try on another day makes the same document.
+    facts["given"] = {
+        "reference": f"P-{file.id}",
+        "issued_on": asked_at.date().isoformat(),
+        "valid_until": (asked_at + timedelta(days=_VALID_DAYS)).date().isoformat(),
+    }
+    values = resolve(template.declaration, facts)
+    return render(template, values, price_deal(s, file), extra={"locale": s.process.locale})

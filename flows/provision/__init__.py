@@ -1,0 +1,1 @@
+"""HubSpot set up as the process file asks: planned first, then applied."""

@@ -1,0 +1,1 @@
+"""Exit criteria: kinds of evidence, how they are judged, and the smallest set of facts that meets them."""

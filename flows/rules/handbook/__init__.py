@@ -1,0 +1,1 @@
+"""The process file as a handbook, a diagram and a schema."""

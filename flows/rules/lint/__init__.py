@@ -1,0 +1,1 @@
+"""What is wrong with a process file: required, factual, inspectable, buyer-centric."""

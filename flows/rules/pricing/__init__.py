@@ -1,0 +1,1 @@
+"""Line items to prices: discounts, fees, taxes, currencies."""

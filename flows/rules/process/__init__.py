@@ -1,0 +1,1 @@
+"""The process file as typed values."""

@@ -1,0 +1,1 @@
+"""Which values a template may use, and whether they are there."""

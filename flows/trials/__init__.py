@@ -1,0 +1,1 @@
+"""dealflow tried out: demo, rehearsal, replay, back-test."""

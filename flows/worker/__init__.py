@@ -1,0 +1,1 @@
+"""Claims due events, runs their flows, and settles how each ended."""

@@ -1,0 +1,17 @@
+"""One small rehearsal, played once and looked at by many tests."""
+
+import asyncio
+
+import pytest
+
+from flows.trials.rehearsal.play import Plan, Played, play
+from tests.places import ROOT
+
+PROCESS = ROOT / "config/sales_process.yaml"
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Forty buyers, sixty days: enough for every kind of ending."""
+    ledger = tmp_path_factory.mktemp("rehearsal") / "ledger.db"
+    return asyncio.run(play(Plan(PROCESS, deals=40, days=60, seed=7, ledger=ledger)))
