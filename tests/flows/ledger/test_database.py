@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from flows.ledger import mirror
-from flows.ledger.database import Ledger, LedgerError, open_ledger, upgrade
+from flows.ledger.database import Ledger, LedgerError, StorageError, open_ledger, upgrade
 from flows.ledger.tables import UtcTime, cursors, metadata
 
 _OPEN = "import asyncio, sys; from flows.ledger.database import open_ledger; asyncio.run(open_ledger(sys.argv[1]))"
@@ -137,9 +137,10 @@ async def test_reading_cannot_write(ledger: Ledger) -> None:
     """A write in a reading transaction is refused, not lost without a word; the connection then writes again."""
     now = datetime(2026, 3, 2, tzinfo=UTC)
     for _ in range(2):
-        with pytest.raises(sa.exc.DBAPIError):
+        with pytest.raises(StorageError) as refused:
             async with ledger.read() as tx:
                 await mirror.move_cursor(tx, "deals", "x", now=now)
+        assert isinstance(refused.value.__cause__, sa.exc.DBAPIError)
     async with ledger.write() as tx:
         await mirror.move_cursor(tx, "deals", "y", now=now)
     async with ledger.read() as tx:
