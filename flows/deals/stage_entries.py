@@ -1,4 +1,4 @@
-"""A deal's stage history as entries and moves, and what a new entry calls for: a look at its gate, and the stage's
+"""A deal's stage history as entries and moves, and what a new entry calls for: a check of its gate and the stage's
 own actions.
 """
 
@@ -8,10 +8,10 @@ from datetime import datetime
 
 from flows.deals.facts import facts_of
 from flows.deals.read import DealFile
-from flows.ledger import stage_checks
+from flows.ledger import mirror, stage_checks
 from flows.ledger.database import Transaction
 from flows.ledger.inbox import NewEvent
-from flows.ledger.mirror import StageEntry
+from flows.ledger.mirror import WATCH_SINCE, StageEntry
 from flows.ledger.stage_checks import StageCheck
 from flows.processes import STAGE_CHECK, kind_for
 from flows.rules.criteria.judge import Verdict
@@ -22,14 +22,28 @@ from flows.services import Portal, Services
 
 @dataclass
 class Called:
-    """What new entries call for: events for the inbox, and decisions that need no further look."""
+    """What new entries call for: events for the inbox, and decisions that are final already."""
 
     events: list[NewEvent] = field(default_factory=list)
     checks: list[StageCheck] = field(default_factory=list)
 
 
+async def watch_from_now(s: Services) -> datetime:
+    """Since when stage entries call for action: the first start. Deals already in a stage then get nothing for it."""
+    async with s.ledger.read() as tx:
+        known = await mirror.cursor(tx, WATCH_SINCE)
+    if known is not None:
+        return datetime.fromisoformat(known)
+    async with s.ledger.write() as tx:
+        known = await mirror.cursor(tx, WATCH_SINCE)
+        if known is None:
+            known = s.clock().isoformat()
+            await mirror.move_cursor(tx, WATCH_SINCE, known, now=s.clock())
+    return datetime.fromisoformat(known)
+
+
 def entries_of(file: DealFile) -> list[StageEntry]:
-    """Stage entries, oldest first; writing the same stage again is no entry. The file must hold the stage's history."""
+    """Stage entries, oldest first; writing the same stage again is no entry. `file` must be read with stage history."""
     entries: list[StageEntry] = []
     for past in reversed(file.deal.history.get("dealstage", ())):
         if past.value and past.at and (not entries or entries[-1].stage_id != past.value):
@@ -38,7 +52,7 @@ def entries_of(file: DealFile) -> list[StageEntry]:
 
 
 def moves_of(portal: Portal, file: DealFile) -> list[Move]:
-    """The same in the words of the process, oldest first."""
+    """Stage entries in the words of the process, oldest first."""
     return [
         Move(portal.stage_key(e.stage_id), e.stage_id, e.entered_at, e.source_type or "", e.source_id or "")
         for e in entries_of(file)
@@ -46,12 +60,12 @@ def moves_of(portal: Portal, file: DealFile) -> list[Move]:
 
 
 def moment_ms(moment: datetime) -> int:
-    """As it stands in keys: stored data, never change it."""
+    """Epoch milliseconds, as in stored keys: never change it."""
     return int(moment.timestamp() * 1000)
 
 
 async def our_move_back(tx: Transaction, deal_id: str, moves: Sequence[Move]) -> bool:
-    """Whether the newest move is what the guard did about the one before it: an entry that calls for nothing."""
+    """Whether the guard itself made the newest move, to undo the one before it. Such an entry calls for nothing."""
     if len(moves) < 2:
         return False
     check = await stage_checks.load(tx, deal_id, moves[-2].stage_id, moves[-2].at)
@@ -66,7 +80,7 @@ async def called_for(
     fresh: Collection[StageEntry],
     since: datetime,
 ) -> Called:
-    """What the newest entries call for, where they are new, recent enough, and the deal still stands there."""
+    """What the newest entries call for, if they are new, recent enough, and the deal is still in that stage."""
     entered: dict[str, tuple[DealFile, StageEntry]] = {}
     for file in files:
         entries = entries_of(file)
@@ -87,7 +101,7 @@ async def called_for(
             called.events.append(_event(entry, STAGE_CHECK, file.stage or "", "check"))
         elif verdicts:
             called.checks.append(check_of(s, file, passage, ruling, verdicts, settled=True))
-        if fight is None:  # automations that undo each other get nothing more out of us
+        if fight is None:  # while automations undo each other's moves, the stage's actions wait
             for action in s.process.stage(file.stage or "").on_enter:
                 called.events.append(_event(entry, kind_for(action), file.stage or "", action))
     return called
@@ -103,7 +117,7 @@ def check_of(
     override_id: int | None = None,
     settled: bool = False,
 ) -> StageCheck:
-    """The decision as it is written down."""
+    """The decision as the ledger keeps it."""
     now, move = s.clock(), passage.move
     assert move.stage is not None
     proofs: Mapping[str, list[str]] = {

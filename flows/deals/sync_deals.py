@@ -7,21 +7,15 @@ Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.hubspot.client import Filter, Sort
-from connectors.hubspot.records import Record
-from flows.deals.past_values import versions, whole_histories
-from flows.deals.read import DealFile, read_deals
-from flows.deals.stage_entries import called_for, entries_of
-from flows.ledger import inbox, mirror, stage_checks
-from flows.ledger.history import Looks, keep_versions
+from flows.deals.mirroring import Counts, Mirrored, mirror_deals
+from flows.deals.stage_entries import watch_from_now
+from flows.ledger import mirror
 from flows.ledger.inbox import Event
-from flows.ledger.mirror import WATCH_SINCE, MirrorRow
 from flows.retries import reading
-from flows.rules.criteria.judge import properties_of
 from flows.rules.outcome import Artifact, Finished, Outcome, Step, ignored
 from flows.services import Services
 
@@ -29,56 +23,35 @@ log = logging.getLogger(__name__)
 
 CURSOR = "deals"
 _OVERLAP = timedelta(minutes=10)
-_CHUNK = 50
 
 
 async def run(s: Services, *, full: bool = False) -> Finished:
     """Every deal that changed since the last run, or (`full`) every deal."""
-    swept = await sweep(s, full=full)
-    return Finished(swept.summary, (Artifact("sync-deals", "What the sweep found", swept.report()),))
+    counts = await sweep(s, full=full)
+    return Finished(counts.summary, (Artifact("sync-deals", "What the sync found", _report(counts)),))
 
 
-@dataclass
-class Swept:
-    """What a sync came to."""
-
-    seen: int = 0
-    changed: int = 0
-    entries: int = 0
-    events: int = 0
-    gone: int = 0
-
-    @property
-    def summary(self) -> str:
-        """One line."""
-        return (
-            f"{self.seen} deals read, {self.changed} changed, {self.entries} new stage entries, "
-            f"{self.events} events put into the inbox, {self.gone} gone"
-        )
-
-    def report(self) -> str:
-        """As Markdown."""
-        rows = [
-            ("deals read", self.seen),
-            ("changed", self.changed),
-            ("new stage entries", self.entries),
-            ("events put into the inbox", self.events),
-            ("archived or merged away", self.gone),
-        ]
-        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {n} |" for name, n in rows)])
+def _report(counts: Counts) -> str:
+    """What a sync came to, as Markdown."""
+    rows = [
+        ("deals read", counts.seen),
+        ("changed", counts.changed),
+        ("new stage entries", counts.entries),
+        ("events put into the inbox", counts.events),
+        ("archived or merged away", counts.gone),
+    ]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {n} |" for name, n in rows)])
 
 
-async def prepare(events: Sequence[Event], s: Services) -> dict[str, tuple[str, ...]]:
-    """Absorb all deals that the events name (a merge names several), in bulk. Returns what was found per deal."""
-    found: dict[str, tuple[str, ...]] = {}
+async def prepare(events: Sequence[Event], s: Services) -> Mirrored:
+    """Mirror all deals that the events name (a merge names several), in bulk."""
     ids = [deal_id for e in events for deal_id in (e.deal_id, *e.content.get("also", ())) if deal_id]
-    await absorb(s, ids, Swept(), found)
-    return found
+    return await mirror_deals(s, ids)
 
 
-async def handle(event: Event, found: dict[str, tuple[str, ...]], s: Services) -> Outcome:
-    """The deal is absorbed: say what came of it."""
-    due = found.get(event.deal_id or "")
+async def handle(event: Event, mirrored: Mirrored, s: Services) -> Outcome:
+    """The deal is mirrored: say what came of it."""
+    due = mirrored.due.get(event.deal_id or "")
     if due is None:
         return ignored("the deal is archived or merged away")
     summary = f"now due: {', '.join(due)}" if due else "mirrored, nothing due"
@@ -91,40 +64,25 @@ async def handle(event: Event, found: dict[str, tuple[str, ...]], s: Services) -
     return Outcome("done", summary, deal_id=event.deal_id, steps=steps)
 
 
-async def watch_from_now(s: Services) -> datetime:
-    """Since when stage entries call for action: the first start. Deals that stood in a stage before get nothing."""
-    async with s.ledger.read() as tx:
-        known = await mirror.cursor(tx, WATCH_SINCE)
-    if known is not None:
-        return datetime.fromisoformat(known)
-    async with s.ledger.write() as tx:
-        known = await mirror.cursor(tx, WATCH_SINCE)
-        if known is None:
-            known = s.clock().isoformat()
-            await mirror.move_cursor(tx, WATCH_SINCE, known, now=s.clock())
-    return datetime.fromisoformat(known)
-
-
-async def sweep(s: Services, *, full: bool = False) -> Swept:
-    """Everything changed since the cursor, or all deals. The cursor moves once all is stored."""
-    swept = Swept()
+async def sweep(s: Services, *, full: bool = False) -> Counts:
+    """Mirror everything that changed since the cursor, or (`full`) all deals. The cursor moves once all is stored."""
     until = s.clock()
     await watch_from_now(s)
     async with s.ledger.read() as tx:
         cursor = await mirror.cursor(tx, CURSOR)
     if full or cursor is None:
-        await _sweep_all(s, swept)
+        counts = await _sweep_all(s)
     else:
-        await _sweep_changed(s, datetime.fromisoformat(cursor) - _OVERLAP, until, swept)
+        counts = await _sweep_changed(s, datetime.fromisoformat(cursor) - _OVERLAP, until)
     async with s.ledger.write() as tx:
         await mirror.move_cursor(tx, CURSOR, until.isoformat(), now=s.clock())
-    log.info("deals synced seen=%s changed=%s events=%s", swept.seen, swept.changed, swept.events)
-    return swept
+    log.info("deals synced seen=%s changed=%s events=%s", counts.seen, counts.changed, counts.events)
+    return counts
 
 
-async def _sweep_changed(s: Services, since: datetime, until: datetime, swept: Swept) -> None:
+async def _sweep_changed(s: Services, since: datetime, until: datetime) -> Counts:
     """Keyset pages by object id inside a fixed window: pages neither shift nor hit the 10,000 cap."""
-    last = "0"
+    counts, last = Counts(), "0"
     while True:
         page = await reading(
             lambda last=last: s.hubspot.search(  # type: ignore[misc]
@@ -139,14 +97,15 @@ async def _sweep_changed(s: Services, since: datetime, until: datetime, swept: S
             )
         )
         ids = [record.id for record in page.records]
-        await absorb(s, ids, swept)
+        counts += (await mirror_deals(s, ids)).counts
         if len(ids) < 200:
-            return
+            return counts
         last = max(ids, key=int)
 
 
-async def _sweep_all(s: Services, swept: Swept) -> None:
-    """Every page of the list; then those we hold that were on none: archived or merged away without a word."""
+async def _sweep_all(s: Services) -> Counts:
+    """Every page of the list; then the deals in the mirror that were on no page: archived or merged, unannounced."""
+    counts = Counts()
     after: str | None = None
     listed: set[str] = set()
     while True:
@@ -155,102 +114,13 @@ async def _sweep_all(s: Services, swept: Swept) -> None:
         )
         ids = [record.id for record in page.records]
         listed |= set(ids)
-        await absorb(s, ids, swept)
+        counts += (await mirror_deals(s, ids)).counts
         after = page.after
         if after is None:
             break
     async with s.ledger.read() as tx:
         held = {line[0] for lines in (await mirror.deals_by_stage(tx)).values() for line in lines}
-    await absorb(s, sorted(held - listed), swept)
-
-
-async def absorb(
-    s: Services, deal_ids: Iterable[str], swept: Swept, found: dict[str, tuple[str, ...]] | None = None
-) -> None:
-    """Read these deals whole, mirror them, and put what their new stage entries call for into the inbox."""
-    ids = list(dict.fromkeys(deal_ids))
-    since = await watch_from_now(s)
-    for at in range(0, len(ids), _CHUNK):
-        chunk = ids[at : at + _CHUNK]
-        files = await read_deals(s, chunk, whole_past=True, activities=False)
-        await _store(s, files, since, swept, found)
-        # A merged deal answers as its survivor: under its old id it is no more.
-        gone = [deal_id for deal_id in chunk if deal_id not in files or files[deal_id].id != deal_id]
-        swept.gone += len(gone)
-        if gone:
-            async with s.ledger.write() as tx:
-                await mirror.mark_archived(tx, "deals", gone, now=s.clock())
-
-
-async def _store(
-    s: Services,
-    files: dict[str, DealFile],
-    since: datetime,
-    swept: Swept,
-    found: dict[str, tuple[str, ...]] | None,
-) -> None:
-    """One transaction: a stage entry is never stored without the events it calls for."""
-    portal, now = await s.portal(), s.clock()
-    deals = {file.id: file for file in files.values()}
-    watched = properties_of(s.process)
-    rows = [_row("deals", f.deal, whole_histories(f.deal, watched)) for f in deals.values()]
-    linked = list(_links(list(deals.values())))
-    rows += [_row(kind, record) for kind, _, records in linked for record in records]
-    async with s.ledger.write() as tx:
-        kept = await mirror.keep(tx, rows, now=now)
-        changed = {i for kind, i in kept.changed if kind == "deals"}
-        before = {i: read_at for (kind, i), read_at in kept.read_before.items() if kind == "deals"}
-        for kind, links, records in linked:
-            born = {r.id: r.created_at for r in records if r.created_at}
-            changed |= await mirror.keep_links(tx, "deals", kind, links, looks=Looks(now, before, born))
-        await keep_versions(tx, [past for f in deals.values() for past in versions(f.deal, watched)])
-        entries = [entry for f in deals.values() for entry in entries_of(f)]
-        fresh = await mirror.keep_stage_entries(tx, entries)
-        called = await called_for(tx, s, portal, deals.values(), fresh, since)
-        await stage_checks.decide(tx, called.checks)
-        due = called.events
-        recorded = await inbox.record(tx, due, now=now)
-        beside = {f.id for f in deals.values() if not kept.changed.isdisjoint(_beside(f))}
-        await inbox.nudge(tx, sorted(changed | beside), now=now)
-    swept.seen += len(deals)
-    swept.changed += len(changed)
-    swept.entries += len(fresh)
-    swept.events += len(recorded.new)
-    if found is not None:
-        for asked, file in files.items():
-            found[asked] = tuple(e.kind for e in due if e.deal_id == file.id)
-
-
-Found = Sequence[tuple[Record, Sequence[str]]]
-"""Records beside a deal, each with its labels."""
-
-
-def _links(
-    files: Sequence[DealFile],
-) -> Iterator[tuple[str, dict[str, dict[str, Sequence[str]]], list[Record]]]:
-    """What is on the deals, kind by kind: as associations with their labels, and as records."""
-    found: dict[str, dict[str, Found]] = {
-        "contacts": {f.id: [(c.record, sorted(c.roles)) for c in f.contacts] for f in files},
-        "companies": {f.id: [(company, ()) for company in f.companies] for f in files},
-        "line_items": {f.id: [(item, ()) for item in f.line_items] for f in files},
-    }
-    for kind, beside in found.items():
-        links = {deal_id: {r.id: labels for r, labels in rows} for deal_id, rows in beside.items()}
-        yield kind, links, list({r.id: r for rows in beside.values() for r, _ in rows}.values())
-
-
-def _beside(file: DealFile) -> set[tuple[str, str]]:
-    """What a held event may be waiting for besides the deal itself: an address, a price."""
-    return {
-        *(("contacts", c.record.id) for c in file.contacts),
-        *(("companies", c.id) for c in file.companies),
-        *(("line_items", i.id) for i in file.line_items),
-    }
-
-
-def _row(kind: str, record: Record, histories: Sequence[str] = ()) -> MirrorRow:
-    properties = dict(record.properties)
-    return MirrorRow(kind, record.id, properties, record.updated_at, record.archived, histories)
+    return counts + (await mirror_deals(s, sorted(held - listed))).counts
 
 
 def _ms(moment: datetime) -> str:

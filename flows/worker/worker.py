@@ -33,7 +33,7 @@ from prefect.settings import (
 from config.settings import Settings
 from connectors.http.errors import ConnectorError
 from flows import services
-from flows.deals.sync_deals import watch_from_now
+from flows.deals.stage_entries import watch_from_now
 from flows.errors import FlowError
 from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event

@@ -25,7 +25,8 @@ from babel import Locale
 
 from config.settings import Settings
 from flows import services
-from flows.deals.sync_deals import sweep, watch_from_now
+from flows.deals.stage_entries import watch_from_now
+from flows.deals.sync_deals import sweep
 from flows.follow_up import sweep as follow_up_sweep
 from flows.gateway.app import build_app
 from flows.ledger import inbox

@@ -22,7 +22,8 @@ from connectors.http.exchange import CallRecord
 from connectors.http.pacing import dropbox_sign_pace
 from connectors.hubspot.client import HubSpotClient
 from flows import services
-from flows.deals.sync_deals import sweep, watch_from_now
+from flows.deals.stage_entries import watch_from_now
+from flows.deals.sync_deals import sweep
 from flows.errors import FlowError
 from flows.follow_up import sweep as follow_up_sweep
 from flows.gateway.app import build_app

@@ -6,6 +6,7 @@ import pytest
 
 from flows.contracts import send_contract
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.gates import guard_stage
 from flows.ledger import contracts, inbox, mirror
 from flows.proposals import generate_proposal
@@ -20,7 +21,7 @@ class Mirror:
 
     async def installed(self) -> None:
         """The worker's first start, a while ago."""
-        await sync_deals.watch_from_now(self.s)
+        await watch_from_now(self.s)
         self.world.advance(2)
 
     async def sweep(self, *, full: bool = False) -> Any:

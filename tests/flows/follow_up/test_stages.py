@@ -6,6 +6,7 @@ import pytest
 
 from connectors.http.errors import TransientError
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.follow_up import follow_up
 from flows.follow_up import sweep as follow_up_sweep
 from flows.gates import guard_stage
@@ -22,7 +23,7 @@ TASKS, EMAILS = r"/objects/[^/]+/tasks$", r"/objects/[^/]+/emails$"
 @pytest.fixture
 async def watched(world: Any, s: Any) -> None:
     """The worker has been started before any deal came in."""
-    await sync_deals.watch_from_now(s)
+    await watch_from_now(s)
     world.advance(60)
 
 

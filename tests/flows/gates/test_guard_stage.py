@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.gates import guard_stage
 from flows.gates.explain import explain_deal
 from flows.gates.report import deal_markdown
@@ -34,7 +35,7 @@ class Guarded:
 
     async def installed(self) -> None:
         """The worker's first start, a while ago."""
-        await sync_deals.watch_from_now(self.s)
+        await watch_from_now(self.s)
         self.world.advance(2)
 
     async def deal(self, stage: str, **more: Any) -> str:

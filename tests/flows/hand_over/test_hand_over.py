@@ -10,6 +10,7 @@ import pytest
 from connectors.http.errors import ConnectorError
 from connectors.hubspot.portal import NewStage
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.gates import guard_stage
 from flows.hand_over import hand_over
 from flows.ledger import contracts, inbox, stage_checks
@@ -45,7 +46,7 @@ class Desk:
 
     async def installed(self) -> None:
         """The worker's first start, a while ago."""
-        await sync_deals.watch_from_now(self.s)
+        await watch_from_now(self.s)
         self.world.advance(2)
 
     async def sync(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from flows.contracts import advance_on_signature, send_contract
 from flows.contracts.callback_url import may_restore
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.ledger import contracts, effects, inbox, tables
 from flows.ledger.inbox import NewEvent
 from flows.processes import flow_for
@@ -330,7 +331,7 @@ async def test_what_a_person_did_is_told_and_not_undone(
 async def test_a_merged_deals_contract_comes_to_its_end(office: Office, new_record: bool) -> None:
     """The deal was merged into another: the signed contract ends on the survivor, and nothing is left to find."""
     office.world.hub.put("/_sandbox/portal-rules", json={"merge_makes_new_record": new_record})
-    await sync_deals.watch_from_now(office.desk.s)
+    await watch_from_now(office.desk.s)
     await office.contract_out()
     other = await office.sales.deal("discussion", **_buyer("other"))
     office.world.hub.post(
@@ -349,7 +350,7 @@ async def test_a_merged_deals_contract_comes_to_its_end(office: Office, new_reco
 
 async def test_a_deal_that_came_into_closing_unnoticed(office: Office) -> None:
     """No webhook, no sync: the reconciler has the deal read, and the contract goes out."""
-    await sync_deals.watch_from_now(office.desk.s)
+    await watch_from_now(office.desk.s)
     office.world.advance(1)
     office.deal_id = await office.sales.deal("discussion")
     await office.sales.move(office.deal_id, "closing")
@@ -366,7 +367,7 @@ async def test_deals_of_before_the_first_start_get_nothing(office: Office) -> No
     """They stand in Closing since before: noticed once, never sent to, never told."""
     office.deal_id = await office.sales.deal("closing")
     office.world.advance(30)
-    await sync_deals.watch_from_now(office.desk.s)
+    await watch_from_now(office.desk.s)
 
     await office.compare()
     await office.empty_inbox()
@@ -376,7 +377,7 @@ async def test_deals_of_before_the_first_start_get_nothing(office: Office) -> No
 
 async def test_an_event_that_ended_without_a_contract_is_told(office: Office) -> None:
     """It came into Closing after the first start, and nothing will send: a person looks."""
-    await sync_deals.watch_from_now(office.desk.s)
+    await watch_from_now(office.desk.s)
     office.world.advance(1)
     office.deal_id = await office.sales.deal("discussion")
     await office.sales.move(office.deal_id, "closing")

@@ -12,6 +12,7 @@ import yaml
 import config.settings
 from config.files import read_yaml
 from flows.deals import sync_deals
+from flows.deals.stage_entries import watch_from_now
 from flows.rules.process.sales_process import SalesProcess, parse_process
 from flows.trials.backtest import BacktestError, Named, Plan, backtest
 
@@ -55,7 +56,7 @@ class Past:
 @pytest.fixture
 async def past(world: Any, sales: Any) -> Past:
     found = Past(world, sales)
-    await sync_deals.watch_from_now(found.s)
+    await watch_from_now(found.s)
     return found
 
 
