@@ -1,28 +1,13 @@
-"""What dealflow does, top to bottom.
+"""What dealflow does. Rooms from top to bottom; a room imports only rooms below it (README.md says what each holds).
 
-cli.py, cli_*.py        the `dealflow` command; with demo.py and launch.py for all on one machine
-replay.py               an event once more, dry or live
-provision.py            HubSpot set-up against the process file (provision_*.py; cli_provision.py shows it)
-process_cli.py          `dealflow process`: lint, diagram, handbook, schema and call notes of the process file
-backtest.py             a process file on mirrored history (past_values.py, backtest_show.py)
-rehearsal/              a quarter of the process in seconds, with simulated people
-gateway/                HTTP in: verify, store, acknowledge; the ops page
-worker.py, dispatch.py  claim due events; one table says which flow handles which kind
-intake_leads.py         lead -> company, contact, deal (records of a batch: lead_records.py)
-sync_deals.py           mirror, stage entries
-generate_proposal.py    line items -> PDF on the deal
-send_contract.py        once, to the right signers, from a frozen text
-advance_on_signature.py read back, file the signed PDF, move the deal
-reconcile.py            HubSpot, Dropbox Sign and the ledger compared each hour (reconciliation.py, reconcile_*.py)
-hand_over.py            a won deal: debrief, tasks, the next deal (hand_over_words.py, follow_on.py)
-guard_stage.py          a deal moved past its gate: told, or moved back (stage_entries.py, guard_words.py)
-follow_up.py            a deal that does not get on gets what its stage's plan says; a stuck one a task for its owner
-follow_up_*.py          its daily look (sweep), how a deal stands (looks), what is done (steps, email)
-runs.py                 what every event-driven flow does around its own logic
-explain.py              why a deal may stand where it stands, and what it lacks (explain_deals.py: all of them, daily)
-deals.py, filing.py     a deal with all around it (activities.py: what took place); outward writes that flows share
-proofs.py               what exit criteria are judged on: the deal, its papers, its contract
-services.py, retries.py, documents.py, emails.py, wake.py
-ledger/                 durable memory; the only place that knows the database
-rules/                  pure decisions
+cli/ trials/ operations/               the command; dealflow tried out; a machine set up and checked
+prefect_flows.py                       the flows that operators see in Prefect
+gateway/ worker/ provision/            deliveries in; events claimed, run and settled; HubSpot set up
+reconcile/                             the vendors and the ledger compared
+follow_up/ hand_over/                  stalled deals; won deals
+contracts/ proposals/ gates/ leads/    a process each
+deals/                                 deals read, mirrored, written to
+services.py                            clients, ledger, clock and process, built in one place
+documents/ ledger/ retries.py          PDF and e-mail texts; durable memory; what is tried again
+rules/ processes.py errors.py          pure decisions; the table of events and flows; the root of errors
 """

@@ -27,7 +27,7 @@ class ProcessError(FlowError):
         return tuple(place for place, _ in self.problems)
 
 
-class WrongAt(ValueError):
+class WrongAt(FlowError, ValueError):
     """A mistake that shows only in several parts together. `place` leads on from the part that is checked."""
 
     def __init__(self, text: str, *place: str | int) -> None:
