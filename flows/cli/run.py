@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 from flows.cli.output import Json, Refused, run_async, say, settings_now, show_rows
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
+Wait = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=3600))]
 
 
 def gateway() -> None:
@@ -38,11 +39,17 @@ def gateway() -> None:
     run_async(serve())
 
 
-def worker() -> None:
-    """Handle events and scheduled runs until stopped."""
+def worker(*, wait: Wait = 0) -> None:
+    """Handle events and scheduled runs until stopped.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait for deployments that Prefect does not have yet, because `dealflow setup` runs meanwhile.
+    """
     from flows.worker import worker as worker_module
 
-    worker_module.run(settings_now())
+    worker_module.run(settings_now(), wait_s=wait)
 
 
 def up(*, prefect_port: Port = 4200) -> None:
@@ -87,10 +94,15 @@ def sandbox(
     run_async(serve(options))
 
 
-def setup(*, prefect_file: Path | None = None, as_json: Json = False) -> None:
+def setup(*, prefect_file: Path | None = None, wait: Wait = 0, as_json: Json = False) -> None:
     """Set Prefect up: work pool, deployments, the automation for dead runs. Safe to repeat.
 
     Without --prefect-file it takes deployments/prefect.yaml from the working folder, else from dealflow's checkout.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait for a Prefect server that does not answer yet.
     """
     from flows.operations.setup_prefect import setup as set_up
 
@@ -100,7 +112,7 @@ def setup(*, prefect_file: Path | None = None, as_json: Json = False) -> None:
     prefect_file = prefect_file or next((path for path in usual if path.is_file()), usual[0])
     if not prefect_file.is_file():
         raise Refused(f"{prefect_file} does not exist: name it with --prefect-file")
-    done = run_async(set_up(prefect_file, settings.work_pool))
+    done = run_async(set_up(prefect_file, settings.work_pool, wait_s=wait))
     say(json.dumps(done) if as_json else "\n".join(done))
 
 

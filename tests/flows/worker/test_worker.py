@@ -1,5 +1,6 @@
 """The worker's own judgement, without a Prefect server: who is away when something cannot be reached."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,3 +72,35 @@ async def test_a_missing_deployment_stops_the_worker(s: Any) -> None:
 
     with pytest.raises(SetupError, match="dealflow setup"):
         await Worker(s, api)._claim()
+
+
+async def test_deployments_that_are_being_made_are_awaited(s: Any) -> None:
+    """Started beside `dealflow setup`: the worker asks again until they are there, but no longer than it is told."""
+    api = PrefectApi(ObjectNotFound(None))
+    worker = Worker(s, api, wait_s=60)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(worker._await_deployments())
+    await asyncio.wait([waiting], timeout=0.3)
+    assert not waiting.done()
+
+    api.problem = None
+    await asyncio.wait_for(waiting, 30)
+
+    assert set(worker._deployments) == set(FLOWS)
+
+
+@pytest.mark.parametrize("wait_s", [0, 0.1])
+async def test_deployments_that_stay_missing_are_not_awaited_for_ever(s: Any, wait_s: float) -> None:
+    """When the time is over the loop goes on to its error."""
+    worker = Worker(s, PrefectApi(ObjectNotFound(None)), wait_s=wait_s)  # type: ignore[arg-type]
+
+    await asyncio.wait_for(worker._await_deployments(), 30)
+
+    with pytest.raises(SetupError, match="dealflow setup"):
+        await worker._claim()
+
+
+async def test_prefect_away_ends_the_wait_for_deployments(s: Any) -> None:
+    """The loop knows how to deal with that."""
+    worker = Worker(s, PrefectApi(ConnectionRefusedError()), wait_s=600)  # type: ignore[arg-type]
+
+    await asyncio.wait_for(worker._await_deployments(), 30)
