@@ -45,7 +45,7 @@ def worker(*, wait: Wait = 0) -> None:
     Parameters
     ----------
     wait
-        Seconds to wait for deployments that Prefect does not have yet, because `dealflow setup` runs meanwhile.
+        Seconds to wait for a Prefect server and for deployments that are being set up meanwhile.
     """
     from flows.worker import worker as worker_module
 

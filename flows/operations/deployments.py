@@ -47,6 +47,12 @@ class Entry:
     flow: Flow[..., Any]
     stated: Mapping[str, Any]
 
+    @property
+    def work_pool(self) -> str:
+        """The name of the pool that takes its scheduled runs."""
+        name: str = self.stated["work_pool"]["name"]
+        return name
+
 
 def read_entries(prefect_file: Path) -> list[Entry] | None:
     """The deployments of a file; None when it holds anything that only `prefect deploy` knows how to apply.
@@ -101,7 +107,7 @@ async def apply(entries: Sequence[Entry]) -> None:
             name=stated["name"],
             flow_name=entry.flow.name,
             entrypoint=stated["entrypoint"],
-            work_pool_name=stated["work_pool"]["name"],
+            work_pool_name=entry.work_pool,
             work_queue_name=None,
             parameters=stated.get("parameters", {}),
             description=stated.get("description") or entry.flow.description,

@@ -239,11 +239,13 @@ def _run_until_stopped(parts: Parts, settings: Settings, prefect_port: int) -> N
         server = starts["prefect-server"]()
         setup = parts.dealflow("setup", "setup", WAIT)
         gateway = starts["gateway"]()
-        parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
-        worker = starts["worker"]()
-        parts.finish(setup)
         address = f"http://{settings.gateway_host}:{settings.gateway_port}"
-        parts.wait_for(gateway, f"{address}/healthz", timeout_s=120)
+        # One after the other: where there are two cores, Prefect's server needs one of them.
+        parts.wait_for(gateway, f"{address}/metrics")
+        worker = starts["worker"]()
+        parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
+        parts.finish(setup)
+        parts.wait_for(gateway, f"{address}/healthz")
         started = {"prefect-server": server, "gateway": gateway, "worker": worker}
         running = {name: (part, starts[name]) for name, part in started.items()}
         sys.stdout.write(

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.errors import FlowError
 from flows.operations.deployments import Entry, apply, read_entries
-from flows.worker.prefect_client import client_context
+from flows.worker.prefect_client import client_context, is_listening
 
 ZOMBIES = "dealflow: mark dead runs as crashed"
 _HEARTBEAT_S = 180  # Prefect's own; three of them may be missed
@@ -38,14 +38,19 @@ async def setup(prefect_file: Path, work_pool: str, *, wait_s: float = 0) -> lis
     """
     entries = read_entries(prefect_file)  # imports the flows: meanwhile the server starts
     done: list[str] = []
-    async with _prefect(wait_s) as client:
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        if await is_listening():
+            break
+        await asyncio.sleep(0.2)
+    async with _prefect() as client:
         try:
             await client.read_work_pool(work_pool)
         except ObjectNotFound:
             # Pools first: `prefect deploy` only warns about a missing one and then exits 0.
             await client.create_work_pool(WorkPoolCreate(name=work_pool, type="process"))
             done.append(f"created work pool {work_pool}")
-        await (_deploy_with_prefect(prefect_file) if entries is None else _deploy(entries))
+        await (_deploy_with_prefect(prefect_file) if entries is None else _deploy(client, entries))
         done.append(f"deployed all of {prefect_file.name}")
         if await _automation(client):
             done.append(f"created automation {ZOMBIES!r}")
@@ -53,34 +58,34 @@ async def setup(prefect_file: Path, work_pool: str, *, wait_s: float = 0) -> lis
 
 
 @asynccontextmanager
-async def _prefect(wait_s: float) -> AsyncIterator[PrefectClient]:
-    """One client for all calls, once the server answers. Raises PrefectSetupError when it does not in time."""
-    until = time.monotonic() + wait_s
-    while True:
-        context = client_context()
-        try:
-            await context.__aenter__()
-            break
-        except (httpx.HTTPError, RuntimeError) as problem:  # Prefect's client wraps what happened
-            with suppress(Exception):
-                await context.client.__aexit__(None, None, None)
-            if time.monotonic() >= until:
-                raise PrefectSetupError(
-                    f"Prefect does not answer at {PREFECT_API_URL.value()}: start its server, or set "
-                    "PREFECT_API_URL to where it runs"
-                ) from problem
-        await asyncio.sleep(0.2)
+async def _prefect() -> AsyncIterator[PrefectClient]:
+    """One client for all calls. Raises PrefectSetupError when the server does not answer."""
+    context = client_context()
+    try:
+        await context.__aenter__()
+    except (httpx.HTTPError, RuntimeError) as problem:  # Prefect's client wraps what happened
+        raise PrefectSetupError(
+            f"Prefect does not answer at {PREFECT_API_URL.value()}: start its server, or set PREFECT_API_URL to where "
+            "it runs"
+        ) from problem
     try:
         yield context.client
     finally:
         await context.__aexit__(None, None, None)
 
 
-async def _deploy(entries: list[Entry]) -> None:
+async def _deploy(client: PrefectClient, entries: list[Entry]) -> None:
+    for pool in sorted({entry.work_pool for entry in entries}):
+        try:
+            await client.read_work_pool(pool)
+        except ObjectNotFound:
+            raise PrefectSetupError(
+                f"Prefect has no work pool {pool!r}, which the file names: set DEALFLOW_WORK_POOL to it, or create it"
+            ) from None
     try:
         await apply(entries)
     except (DeploymentApplyError, PrefectHTTPStatusError) as problem:
-        raise PrefectSetupError(f"Prefect refused a deployment: {problem}") from problem
+        raise PrefectSetupError(f"Prefect refused a deployment: {str(problem).splitlines()[0]}") from problem
 
 
 async def _deploy_with_prefect(prefect_file: Path) -> None:

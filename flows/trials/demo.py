@@ -197,13 +197,14 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
         sign=httpx.Client(base_url=urls["dropbox_sign"], timeout=10, trust_env=False),
         began=began,
     )
-    provision = parts.dealflow("provision", "provision", "--apply")
-    front = parts.dealflow("gateway", "gateway")
-    parts.finish(provision)
+    parts.run("provision", "provision", "--apply")
     stage.tell("set-up", "HubSpot stand-in: pipeline, stages, properties and contact roles provisioned")
+    front = parts.dealflow("gateway", "gateway")
+    # One after the other: where there are two cores, Prefect's server needs one of them.
+    parts.wait_for(front, f"{gateway}/metrics")
+    parts.dealflow("worker", "worker", WAIT)
     parts.wait_for(server, f"{prefect}/api/health")
     stage.tell("set-up", f"Prefect server answers at {prefect}")
-    parts.dealflow("worker", "worker", WAIT)
     parts.finish(setup)
     stage.tell("set-up", "deployments, schedules and the dead-run automation are in place")
     parts.wait_for(front, f"{gateway}/healthz")

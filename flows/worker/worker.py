@@ -47,7 +47,7 @@ from flows.worker.dispatch import (
     mark_crashed,
     start_run,
 )
-from flows.worker.prefect_client import client_context
+from flows.worker.prefect_client import client_context, is_listening
 from flows.worker.settle import UnsettledError, fail
 
 log = logging.getLogger(__name__)
@@ -292,18 +292,15 @@ class Worker:
         self._deployments, self._deployments_at = found, loop.time()
 
     async def _await_deployments(self) -> None:
-        """Give `dealflow setup` the time that was asked for. The loop deals with a Prefect server that is away."""
+        """Give Prefect's server and `dealflow setup` the time that was asked for; then the loop starts all the same."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._wait_s
         while loop.time() < until and not self._stop.is_set():
-            try:
-                await self._refresh_deployments()
-            except SetupError:
-                await self._pause(0.2)
-            except PrefectAwayError:
-                return
-            else:
-                return
+            with contextlib.suppress(SetupError, PrefectAwayError):
+                if await is_listening():
+                    return await self._refresh_deployments()
+            await self._pause(0.2)
+        return None
 
     async def _idle_s(self) -> float:
         """Until the next row falls due, at most the poll interval."""
