@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from flows.cli.output import Json, Limit, read_ledger, show_rows
 
-follow_ups_app = App(name="follow-ups", help="Follow-ups of deals that do not get on, in the ledger.")
+follow_ups_app = App(name="follow-ups")
 
 
 @follow_ups_app.command(name="list")

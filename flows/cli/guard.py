@@ -19,7 +19,7 @@ from flows.cli.output import (
     write_ledger,
 )
 
-guard_app = App(name="guard", help="Deals that were moved past their gate, and overrides by named persons.")
+guard_app = App(name="guard")
 
 Found = Literal["passed", "skipped", "unproven", "overridden", "fight"]
 _NOT_PASSED = ("skipped", "unproven", "overridden", "fight")
@@ -35,7 +35,7 @@ def guard_list(
     Parameters
     ----------
     found
-        skipped (stages left out, all proof there), unproven, overridden, fight (automations to and fro), passed.
+        skipped (stages left out, all proof there), unproven, overridden, fight (automations back and forth), passed.
     deal
         Only this deal's.
     """
@@ -112,7 +112,7 @@ def guard_override(
     async def go() -> tuple[Any, tuple[str, ...]]:
         s = await open_services(settings)
         try:
-            found = await explain_deal(s, deal, stage)  # says it when there is no such deal or stage
+            found = await explain_deal(s, deal, stage)  # raises when there is no such deal or stage
             now = s.clock()
             async with s.ledger.write() as tx:
                 granted = await stage_checks.grant(

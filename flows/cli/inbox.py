@@ -18,7 +18,7 @@ from flows.cli.output import (
     write_ledger,
 )
 
-inbox_app = App(name="inbox", help="What arrived, in the ledger.")
+inbox_app = App(name="inbox")
 
 EventState = Literal["due", "claimed", "parked", "held", "done", "ignored", "dead"]
 

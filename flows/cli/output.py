@@ -1,20 +1,19 @@
-"""What all commands of the command line share: printing, settings, the ledger, and the two ways to say no."""
+"""What all commands of the command line share: printing, settings, the ledger, and the two ways to refuse."""
 
-import asyncio
 import json
-import logging
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cyclopts
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
-from config.settings import Settings, load_settings, unknown_names
 from flows.errors import FlowError
 
-Limit = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=1))]
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
 
 
@@ -56,8 +55,12 @@ def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
-def settings_now() -> Settings:
+def settings_now() -> "Settings":
     """The settings, with logging set up as they say."""
+    import logging
+
+    from config.settings import load_settings, unknown_names
+
     settings = load_settings()
     logging.basicConfig(
         level=settings.log_level,
@@ -73,6 +76,8 @@ def settings_now() -> Settings:
 
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:
     """Run asynchronous work to its end."""
+    import asyncio
+
     return asyncio.run(work)
 
 

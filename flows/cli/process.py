@@ -1,25 +1,25 @@
 """`dealflow process`: lint, schema, diagram, handbook, call notes and backtest of a sales process file."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter, validators
 
-from config.files import ConfigFileError, line_of, read_yaml
-from config.settings import load_settings
+from flows.cli.output import run_async
 from flows.errors import FlowError
-from flows.rules.lint.finding import Severity
-from flows.rules.lint.lint import History, lint
-from flows.rules.process.error import Place, place_text
-from flows.rules.process.sales_process import ProcessError, SalesProcess, parse_process
 
-process_app = App(name="process", help="The sales process file: check it, show it, explain it.")
+if TYPE_CHECKING:
+    from flows.rules.lint.finding import Severity
+    from flows.rules.lint.lint import History
+    from flows.rules.process.error import Place
+    from flows.rules.process.sales_process import SalesProcess
+
+process_app = App(name="process")
 
 
 class LintFailed(FlowError):
@@ -38,7 +38,7 @@ class Line:
     line: int | None
     place: str
     rule: str
-    severity: Severity
+    severity: "Severity"
     reason: str
     example: str
     story: tuple[str, ...] = ()
@@ -60,6 +60,8 @@ def process_lint(
     files
         The files to check; else the one in force.
     """
+    from config.settings import load_settings
+
     found: list[Line] = []
     for file in files or (load_settings().process_path,):
         found += _lint(file, history=history)
@@ -176,7 +178,7 @@ def process_backtest(
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not (hubspot and errors.is_terminal)) as bar:
         task = bar.add_task("deals read from HubSpot")
-        found = asyncio.run(
+        found = run_async(
             _backtest(plan, hubspot, lambda done, of: bar.update(task, completed=done, total=of))
         )
     if as_json:
@@ -186,6 +188,7 @@ def process_backtest(
 
 
 async def _backtest(plan: Any, hubspot: bool, progress: Any) -> Any:
+    from config.settings import load_settings
     from flows.ledger.database import open_ledger
     from flows.services import open_services
     from flows.trials.backtest import backtest
@@ -222,12 +225,21 @@ def _show(found: Sequence[Line]) -> None:
             console.print(Text(f"    better: {line.example}", "green"))
 
 
-def _process(file: Path | None) -> SalesProcess:
+def _process(file: Path | None) -> "SalesProcess":
+    from config.files import read_yaml
+    from config.settings import load_settings
+    from flows.rules.process.sales_process import parse_process
+
     return parse_process(read_yaml(file or load_settings().process_path))
 
 
 def _lint(file: Path, *, history: bool) -> Iterator[Line]:
     """All findings on a file; one that cannot be read, or is no process, is a finding too."""
+    from config.files import ConfigFileError, read_yaml
+    from config.settings import load_settings
+    from flows.rules.lint.lint import lint
+    from flows.rules.process.sales_process import ProcessError, parse_process
+
     try:
         content: Any = read_yaml(file)
         process = parse_process(content)
@@ -239,7 +251,7 @@ def _lint(file: Path, *, history: bool) -> Iterator[Line]:
         for place, text in problem.problems:
             yield _at(file, content, place, "invalid", "error", text.partition(": ")[2], "")
         return
-    past = asyncio.run(_history(process)) if history else None
+    past = run_async(_history(process)) if history else None
     emails = {path.stem for path in (load_settings().config_dir / "templates" / "email").glob("*.yaml")}
     found = [
         replace(_at(file, content, f.place, f.rule, f.severity, f.reason, f.example), story=f.story)
@@ -248,7 +260,8 @@ def _lint(file: Path, *, history: bool) -> Iterator[Line]:
     yield from sorted(found, key=lambda line: line.line or 0)
 
 
-async def _history(process: SalesProcess) -> History:
+async def _history(process: "SalesProcess") -> "History":
+    from config.settings import load_settings
     from flows.ledger.closed_deals import closed_deals
     from flows.ledger.database import open_ledger
 
@@ -261,8 +274,11 @@ async def _history(process: SalesProcess) -> History:
 
 
 def _at(
-    file: Path, content: Any, place: Place, rule: str, severity: Severity, reason: str, example: str
+    file: Path, content: Any, place: "Place", rule: str, severity: "Severity", reason: str, example: str
 ) -> Line:
+    from config.files import line_of
+    from flows.rules.process.error import place_text
+
     return Line(str(file), line_of(file, place), place_text(content, place), rule, severity, reason, example)
 
 

@@ -15,8 +15,8 @@ _DONE = {"create": "created", "restore": "restored", "update": "updated"}
 def provision(*, plan: bool = False, apply: bool = False, as_json: Json = False) -> None:
     """Show what HubSpot lacks for the process file (--plan, the default); with --apply create and correct it.
 
-    Deletes nothing, safe to repeat. What only you can mend (a criterion that asks for a property HubSpot does not have,
-    a property of the wrong type in our place) is told as a problem; then nothing is written, and the exit code is 1.
+    Deletes nothing, safe to repeat. What only you can fix (a criterion that asks for a property HubSpot does not have,
+    a property of the wrong type in our place) is listed as a problem; then nothing is written, and the exit code is 1.
     """
     if plan and apply:
         raise WrongUsage("give --plan or --apply, not both")
@@ -48,7 +48,7 @@ def provision(*, plan: bool = False, apply: bool = False, as_json: Json = False)
 
 
 def _apply(changes: "list[Change]", made: "list[Change]", *, quiet: bool) -> None:
-    """One after the other; each is told, and noted in `made`, when it is done."""
+    """One after the other; each is printed, and noted in `made`, when it is done."""
     from flows.provision.plan import ProvisionError
 
     for change in changes:
@@ -63,7 +63,7 @@ def _apply(changes: "list[Change]", made: "list[Change]", *, quiet: bool) -> Non
 
 
 def _tell(found: "Comparison", made: "list[Change]", *, as_json: bool, planned: bool) -> None:
-    """As JSON all of it, what is made marked as done; as text what `_apply` has not told already."""
+    """As JSON all of it, what is made marked as done; as text what `_apply` has not printed already."""
     if as_json:
         rows = [{**row, "done": change in made} for change in found.changes for row in change.rows()]
         problems = [problem.row() for problem in found.problems]

@@ -58,7 +58,7 @@ def _assert_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as problem:
             raise LaunchError(
-                f"port {port} on {host} is not to be had ({problem.strerror}): set --prefect-port or "
+                f"port {port} on {host} cannot be used ({problem.strerror}): set --prefect-port or "
                 "DEALFLOW_GATEWAY_PORT to another"
             ) from None
 
@@ -121,11 +121,17 @@ class Parts:
 
     def run(self, name: str, *arguments: str, timeout_s: float = 180) -> None:
         """Run a dealflow command to its end. Raises LaunchError when it fails."""
-        part = self.dealflow(name, *arguments)
-        code = part.process.wait(timeout_s)
+        self.finish(self.dealflow(name, *arguments), timeout_s=timeout_s)
+
+    def finish(self, part: Part, *, timeout_s: float = 180) -> None:
+        """Wait for the end of a command that was started. Raises LaunchError when it fails or takes too long."""
+        try:
+            code = part.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise LaunchError(f"{part.name} took longer than {timeout_s:.0f} s:\n{tail(part.log)}") from None
         self.started.remove(part)
         if code != 0:
-            raise LaunchError(f"{name} failed:\n{tail(part.log)}")
+            raise LaunchError(f"{part.name} failed:\n{tail(part.log)}")
 
     def wait_for(self, part: Part, url: str, *, timeout_s: float = 120) -> None:
         """Until the part answers with a success. Raises LaunchError when it ends or takes too long."""
@@ -141,7 +147,7 @@ class Parts:
         raise LaunchError(f"{part.name} did not answer within {timeout_s:.0f} s:\n{tail(part.log)}")
 
     def stop(self) -> None:
-        """Ask all to stop, the last started first; whoever does not within ten seconds is killed.
+        """Ask all to stop, the last started first; what does not stop within ten seconds is killed.
 
         The first (Prefect's server) is asked last, so that the others can still report to it.
         """
@@ -193,15 +199,10 @@ def run_all(settings: Settings, *, prefect_port: int) -> None:
         _run_until_stopped(parts, settings, prefect_port)
 
 
-_PREFECT_SERVER = [sys.executable, "-m", "prefect", "server", "start"]
+PREFECT_SERVER = (sys.executable, "-m", "prefect", "server", "start")
+WAIT = "--wait=180"
+"""Parts are started beside each other, because importing takes each of them seconds; each waits for what it needs."""
 _Start = Callable[[], Part]
-
-
-def _started(parts: Parts, name: str) -> tuple[Part, _Start]:
-    def start() -> Part:
-        return parts.dealflow(name, name)
-
-    return start(), start
 
 
 def _keep_alive(parts: Parts, running: dict[str, tuple[Part, _Start]]) -> None:
@@ -230,16 +231,23 @@ def _run_until_stopped(parts: Parts, settings: Settings, prefect_port: int) -> N
     for host, port in ((HOST, prefect_port), (settings.gateway_host, settings.gateway_port)):
         _assert_free(host, port)
     try:
-        server = parts.start("prefect-server", _PREFECT_SERVER)
-        parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
-        parts.run("setup", "setup")
-        running = {
-            "prefect-server": (server, lambda: parts.start("prefect-server", _PREFECT_SERVER)),
-            "gateway": _started(parts, "gateway"),
-            "worker": _started(parts, "worker"),
+        starts: dict[str, _Start] = {
+            "prefect-server": lambda: parts.start("prefect-server", PREFECT_SERVER),
+            "gateway": lambda: parts.dealflow("gateway", "gateway"),
+            "worker": lambda: parts.dealflow("worker", "worker", WAIT),
         }
+        server = starts["prefect-server"]()
+        setup = parts.dealflow("setup", "setup", WAIT)
+        gateway = starts["gateway"]()
         address = f"http://{settings.gateway_host}:{settings.gateway_port}"
-        parts.wait_for(running["gateway"][0], f"{address}/healthz", timeout_s=120)
+        # One after the other: where there are two cores, Prefect's server needs one of them.
+        parts.wait_for(gateway, f"{address}/metrics")
+        worker = starts["worker"]()
+        parts.wait_for(server, f"http://{HOST}:{prefect_port}/api/health")
+        parts.finish(setup)
+        parts.wait_for(gateway, f"{address}/healthz")
+        started = {"prefect-server": server, "gateway": gateway, "worker": worker}
+        running = {name: (part, starts[name]) for name, part in started.items()}
         sys.stdout.write(
             f"Prefect UI  http://{HOST}:{prefect_port}\nGateway     {address}\n"
             f"Ops page    {address}/  (user {settings.ops_user})\nLogs        {parts.logs}\nCtrl-C stops all.\n"

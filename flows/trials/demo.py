@@ -1,14 +1,13 @@
 """`dealflow demo`: everything on this machine, on the stand-ins, and one lead followed until its deal is won.
 
-Nothing here is special to the demo but the people: a rep (who keeps the CRM as a person would) and two
-signers, played through the stand-ins' control API. The worker only ever sees HubSpot and Dropbox Sign.
+Only the people are special to the demo: a rep (who keeps the CRM as a person would) and two signers, played through
+the stand-ins' control API. The worker only ever sees HubSpot and Dropbox Sign.
 """
 
 import contextlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,15 @@ import httpx
 from rich.console import Console
 
 from flows.errors import FlowError
-from flows.operations.launch import HOST, Parts, free_port, prefect_environment, stoppable
+from flows.operations.launch import (
+    HOST,
+    PREFECT_SERVER,
+    WAIT,
+    Parts,
+    free_port,
+    prefect_environment,
+    stoppable,
+)
 
 _HOME = Path(".dealflow/demo")
 _TOKENS = {"leads": "demo-leads-token", "ops": "demo"}
@@ -44,7 +51,7 @@ class DemoFailed(FlowError):
 
 @dataclass
 class Stage:
-    """Everything the play needs: addresses, clients, and when it began."""
+    """Everything the demo needs: addresses, clients, and when it began."""
 
     parts: Parts
     console: Console
@@ -88,7 +95,7 @@ class Stage:
             if record["id"] == self.ids["deal"]:
                 properties: Mapping[str, str | None] = record["properties"]
                 return properties
-        raise DemoFailed("the deal has vanished from HubSpot")
+        raise DemoFailed("the deal is no longer in HubSpot")
 
     def until(self, what: str, happened: Callable[[], Any]) -> Any:
         """Wait for something to happen. Raises DemoFailed when it does not."""
@@ -101,11 +108,11 @@ class Stage:
                 if part.process.poll() is not None:
                     raise DemoFailed(f"{part.name} stopped: see {part.log}")
             time.sleep(0.05)
-        raise DemoFailed(f"waited {_PATIENCE_S} s in vain until {what}; logs in {self.parts.logs}")
+        raise DemoFailed(f"timed out after {_PATIENCE_S} s: waited until {what}; logs in {self.parts.logs}")
 
 
 def play(*, keep: bool, json_file: Path | None) -> None:
-    """Start everything, play the story, print the summary, stop. Raises DemoFailed or LaunchError."""
+    """Start everything, run the story, print the summary, stop. Raises DemoFailed or LaunchError."""
     with stoppable():
         _play(keep=keep, json_file=json_file)
 
@@ -164,10 +171,11 @@ def _settings(home: Path, gateway_port: int) -> dict[str, str]:
 
 
 def _start(parts: Parts, console: Console, began: float, prefect_port: int, gateway_port: int) -> Stage:
-    """Prefect takes longest, so the rest is made ready beside it."""
+    """Prefect's server takes longest, so the rest is made ready beside it."""
     prefect, gateway = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{gateway_port}"
     console.print("[bold]dealflow demo[/bold]: starting Prefect server, both stand-ins, gateway and worker")
-    server = parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
+    server = parts.start("prefect-server", PREFECT_SERVER)
+    setup = parts.dealflow("setup", "setup", WAIT)
     urls = parts.sandbox(
         f"--hubspot-webhook-url={gateway}/webhooks/hubspot",
         f"--dropbox-sign-callback-url={gateway}/webhooks/dropbox-sign",
@@ -191,12 +199,14 @@ def _start(parts: Parts, console: Console, began: float, prefect_port: int, gate
     )
     parts.run("provision", "provision", "--apply")
     stage.tell("set-up", "HubSpot stand-in: pipeline, stages, properties and contact roles provisioned")
+    front = parts.dealflow("gateway", "gateway")
+    # One after the other: where there are two cores, Prefect's server needs one of them.
+    parts.wait_for(front, f"{gateway}/metrics")
+    parts.dealflow("worker", "worker", WAIT)
     parts.wait_for(server, f"{prefect}/api/health")
     stage.tell("set-up", f"Prefect server answers at {prefect}")
-    parts.run("setup", "setup")
+    parts.finish(setup)
     stage.tell("set-up", "deployments, schedules and the dead-run automation are in place")
-    front = parts.dealflow("gateway", "gateway")
-    parts.dealflow("worker", "worker")
     parts.wait_for(front, f"{gateway}/healthz")
     stage.tell("set-up", f"gateway and worker are up at {gateway}")
     return stage
@@ -408,7 +418,7 @@ def _print(stage: Stage, summary: Mapping[str, Any]) -> None:
 
 
 def _print_addresses(stage: Stage, *, keep: bool) -> None:
-    """Where to look; without KEEP=1 they are about to close."""
+    """The addresses of all parts; without KEEP=1 they are about to close."""
     console = stage.console
     console.print(f"\nPrefect UI   {stage.prefect}")
     console.print(f"Ops page     {stage.gateway}/  (user ops, password {_TOKENS['ops']})")
@@ -422,11 +432,11 @@ def _print_addresses(stage: Stage, *, keep: bool) -> None:
         f"Another lead curl -H 'Authorization: Bearer {_TOKENS['leads']}' -d email=you@firm.example "
         f"-d company=Firm -d message='We need...' {stage.gateway}/leads"
     )
-    console.print("All of it goes on running. Ctrl-C stops it.")
+    console.print("All of it keeps running. Ctrl-C stops it.")
 
 
 def _check(summary: Mapping[str, Any]) -> None:
-    """The demo only ends well when the stand-ins bear it out."""
+    """The demo succeeds only when the stand-ins confirm it."""
     if summary["stage"] != "Account management (Won)":
         raise DemoFailed(f"the deal stands in {summary['stage']!r}")
     if summary["contracts_sent"] != 1:

@@ -6,9 +6,11 @@ milliseconds, so this asks again at once, a few times, before it leaves the matt
 """
 
 import asyncio
+from urllib.parse import urlsplit
 
 import httpx
 from prefect.context import AsyncClientContext
+from prefect.settings import PREFECT_API_URL
 
 WAITS_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -35,6 +37,19 @@ class QuickRetry(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections."""
         await self._inner.aclose()
+
+
+async def is_listening() -> bool:
+    """Whether anything takes connections where Prefect's server should be. Its own client tries every few seconds."""
+    url = urlsplit(PREFECT_API_URL.value() or "")
+    try:
+        _, writer = await asyncio.open_connection(
+            url.hostname, url.port or (80 if url.scheme == "http" else 443)
+        )
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def client_context() -> AsyncClientContext:

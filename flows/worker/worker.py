@@ -47,7 +47,7 @@ from flows.worker.dispatch import (
     mark_crashed,
     start_run,
 )
-from flows.worker.prefect_client import client_context
+from flows.worker.prefect_client import client_context, is_listening
 from flows.worker.settle import UnsettledError, fail
 
 log = logging.getLogger(__name__)
@@ -81,13 +81,14 @@ async def _asking_prefect() -> AsyncIterator[None]:
 class Worker:
     """One worker process. `run()` returns after `stop()`, once what is under way has ended."""
 
-    def __init__(self, s: Services, client: PrefectClient) -> None:
+    def __init__(self, s: Services, client: PrefectClient, *, wait_s: float = 0) -> None:
         self._s = s
         self._client = client
         self._stop = asyncio.Event()
         self._waker = Waker(s.ledger)
         self._deployments: dict[str, DeploymentResponse] = {}
         self._deployments_at = float("-inf")
+        self._wait_s = wait_s
         self._held: set[int] = set()
         self._prefect_ok = True
         self._note: str | None = None
@@ -117,6 +118,7 @@ class Worker:
         await self._take_over_from_the_dead()
         await watch_from_now(self._s)
         await self._warm_up()
+        await self._await_deployments()
         helpers = [
             asyncio.create_task(job)
             for job in (self._heartbeat(), self._renew_leases(), self._follow_schedule())
@@ -289,6 +291,17 @@ class Worker:
                 raise SetupError(f"Prefect has no deployment {name}: run `dealflow setup`") from None
         self._deployments, self._deployments_at = found, loop.time()
 
+    async def _await_deployments(self) -> None:
+        """Give Prefect's server and `dealflow setup` the time that was asked for; then the loop starts all the same."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._wait_s
+        while loop.time() < until and not self._stop.is_set():
+            with contextlib.suppress(SetupError, PrefectAwayError):
+                if await is_listening():
+                    return await self._refresh_deployments()
+            await self._pause(0.2)
+        return None
+
     async def _idle_s(self) -> float:
         """Until the next row falls due, at most the poll interval."""
         poll_s = self._s.settings.worker_poll_s
@@ -414,10 +427,10 @@ def _is_dead_neighbour(owner: str) -> bool:
     return False
 
 
-async def serve(s: Services, ready: Callable[[Worker], None]) -> None:
+async def serve(s: Services, ready: Callable[[Worker], None], *, wait_s: float = 0) -> None:
     """Run a worker until it is told to stop; `ready` gets it before it starts.
 
-    Raises SetupError when no Prefect server is named or it has no deployments of ours.
+    Raises SetupError when no Prefect server is named or it has no deployments of ours, after waiting `wait_s` for them.
     """
     if not PREFECT_API_URL.value():
         raise SetupError(
@@ -431,12 +444,12 @@ async def serve(s: Services, ready: Callable[[Worker], None]) -> None:
         SyncClientContext(),
     ):
         async with client_context() as context:
-            worker = Worker(s, context.client)
+            worker = Worker(s, context.client, wait_s=wait_s)
             ready(worker)
             await worker.run()
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, wait_s: float = 0) -> None:
     """`dealflow worker`: until SIGTERM or SIGINT, then finish what is under way. Raises what `serve` raises.
 
     The loop runs beside the main thread: Prefect's engine puts its own SIGTERM handler in place for each run,
@@ -460,7 +473,7 @@ def run(settings: Settings) -> None:
     async def main() -> None:
         s = await open_services(settings)
         try:
-            await serve(s, ready)
+            await serve(s, ready, wait_s=wait_s)
         finally:
             await s.close()
 

@@ -1,10 +1,13 @@
 """The worker's own judgement, without a Prefect server: who is away when something cannot be reached."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from flows.ledger.database import Ledger
@@ -71,3 +74,49 @@ async def test_a_missing_deployment_stops_the_worker(s: Any) -> None:
 
     with pytest.raises(SetupError, match="dealflow setup"):
         await Worker(s, api)._claim()
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[None]:
+    """Somebody takes connections where Prefect's server should be."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        yield
+    server.close()
+
+
+@pytest.mark.parametrize("problem", [ObjectNotFound(None), ConnectionRefusedError()])
+async def test_what_is_being_set_up_is_awaited(s: Any, listener: None, problem: Exception) -> None:
+    """Started beside the Prefect server and `dealflow setup`: the worker asks until the deployments are there."""
+    api = PrefectApi(problem)
+    worker = Worker(s, api, wait_s=60)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(worker._await_deployments())
+    await asyncio.wait([waiting], timeout=0.5)
+    assert not waiting.done()
+
+    api.problem = None
+    await asyncio.wait_for(waiting, 30)
+
+    assert set(worker._deployments) == set(FLOWS)
+
+
+async def test_a_server_that_does_not_listen_yet_is_not_asked(s: Any) -> None:
+    """Prefect's client would sleep for seconds after a refused connection."""
+    api: Any = PrefectApi(AssertionError("asked"))
+
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        await asyncio.wait_for(Worker(s, api, wait_s=0.5)._await_deployments(), 30)
+
+
+@pytest.mark.parametrize("wait_s", [0, 0.5])
+async def test_deployments_that_stay_missing_are_not_awaited_for_ever(
+    s: Any, listener: None, wait_s: float
+) -> None:
+    """When the time is over the loop goes on to its error."""
+    worker = Worker(s, PrefectApi(ObjectNotFound(None)), wait_s=wait_s)  # type: ignore[arg-type]
+
+    await asyncio.wait_for(worker._await_deployments(), 30)
+
+    with pytest.raises(SetupError, match="dealflow setup"):
+        await worker._claim()

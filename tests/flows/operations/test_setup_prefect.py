@@ -1,0 +1,119 @@
+"""`dealflow setup` without a Prefect server: which files it applies itself, and what it says when nobody answers."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.files import ConfigFileError
+from flows.operations.deployments import read_entries
+from flows.processes import FLOWS
+from tests.places import ROOT
+
+PLAIN = {"name": "d", "entrypoint": "flows.prefect_flows.sync_deals", "work_pool": {"name": "dealflow"}}
+
+
+def written(folder: Path, *entries: Any, **top: Any) -> Path:
+    file = folder / "prefect.yaml"
+    file.write_text(yaml.safe_dump({**top, "deployments": list(entries)}))
+    return file
+
+
+def test_our_own_file_is_applied_here() -> None:
+    """Every deployment of deployments/prefect.yaml, with its flow."""
+    entries = read_entries(ROOT / "deployments/prefect.yaml")
+    assert entries is not None
+    assert {f"{entry.flow.name}/{entry.stated['name']}" for entry in entries} == {
+        flow.deployment for flow in FLOWS.values()
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"tags": ["a"], "description": "d", "parameters": {"full": True}, "enforce_parameter_schema": False},
+        {"schedules": []},
+        {
+            "schedules": [
+                {"interval": 60},
+                {"cron": "* * * * *", "timezone": "UTC", "active": False, "slug": "s"},
+            ]
+        },
+    ],
+)
+def test_what_we_know_is_applied_here(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """A file like ours, with other names, times and tags."""
+    entries = read_entries(written(tmp_path, {**PLAIN, **changed}, name="n", definitions={"a": 1}))
+    assert entries is not None and [entry.flow.name for entry in entries] == ["sync-deals"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"entrypoint": "flows/prefect_flows.py:sync_deals"},
+        {"entrypoint": "own.flows.sync_deals"},
+        {"entrypoint": "flows.prefect_flows.no_such_flow"},
+        {"entrypoint": "flows.prefect_flows.runs"},
+        {"entrypoint": None},
+        {"name": 7},
+        {"tags": "one"},
+        {"tags": ["{{ $ENVIRONMENT }}"]},
+        {"work_pool": {}},
+        {"work_pool": {"name": "dealflow", "job_variables": {"env": {}}}},
+        {"work_pool": {"name": "dealflow", "work_queue_name": "q"}},
+        {"schedules": [{"rrule": "FREQ=DAILY"}]},
+        {"schedules": [{"interval": 60, "cron": "* * * * *"}]},
+        {"schedules": [{"slug": "never"}]},
+        {"schedules": [{"interval": 60.5}]},
+        {"schedules": [{"interval": 60, "anchor_date": "2026-01-01"}]},
+        {"schedules": [{"cron": "* * * * *", "active": "yes"}]},
+        {"schedule": {"interval": 60}},
+        {"paused": True},
+        {"triggers": []},
+        {"concurrency_limit": 1},
+        {"pull": []},
+        {"version": "1"},
+        {"misspelt": 1},
+    ],
+    ids=str,
+)
+def test_what_only_prefect_knows_is_left_to_it(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """One entry that is not like ours: `prefect deploy` applies the whole file."""
+    assert read_entries(written(tmp_path, PLAIN, {**PLAIN, **changed})) is None
+
+
+@pytest.mark.parametrize(
+    "top", [{"build": []}, {"pull": [{"a": {}}]}, {"deployments": []}, {"deployments": "x"}]
+)
+def test_a_file_with_steps_or_without_deployments_is_left_to_prefect(
+    tmp_path: Path, top: dict[str, Any]
+) -> None:
+    """Build, push and pull steps are Prefect's."""
+    file = tmp_path / "prefect.yaml"
+    file.write_text(yaml.safe_dump({"deployments": [PLAIN], **top}))
+    assert read_entries(file) is None
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """`prefect deploy` would skip it and report success."""
+    (tmp_path / "prefect.yaml").write_text("deployments: [")
+    with pytest.raises(ConfigFileError, match=r"prefect\.yaml line 1"):
+        read_entries(tmp_path / "prefect.yaml")
+
+
+def test_a_prefect_server_that_does_not_answer_is_named_in_one_line(
+    run_dealflow: Any, tmp_path: Path
+) -> None:
+    """Exit code 1, the address, and what to do; with --wait only after that time."""
+    file, url = written(tmp_path, PLAIN), "http://127.0.0.1:9/api"
+    for wait_s in (0, 1):
+        began = time.monotonic()
+        done = run_dealflow("setup", f"--prefect-file={file}", f"--wait={wait_s}", PREFECT_API_URL=url)
+        assert time.monotonic() - began >= wait_s
+        assert done.returncode == 1, done.stdout
+        assert done.stderr.splitlines() == [
+            f"dealflow: Prefect does not answer at {url}: start its server, or set PREFECT_API_URL to where it runs"
+        ]
