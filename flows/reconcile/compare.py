@@ -33,7 +33,7 @@ async def reconcile_all(s: Services) -> Reconciled:
     """
     portal = await s.portal()
     # Contracts that are going out come first under the vendors' limits.
-    s = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK), dropbox_sign=s.dropbox_sign.in_lane(Lane.BULK))
+    s = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK), esign=s.esign.in_lane(Lane.BULK))
     done = Reconciled()
     async with s.ledger.read() as tx:
         before = await contracts.under_review(tx, since=s.clock() - LOOK_BACK)
@@ -101,7 +101,7 @@ async def _callback_findings(s: Services) -> list[Finding]:
     wanted = wanted_url(s)
     findings: list[Finding] = []
     try:
-        for wrong in await wrong_urls(s, await reading(s.dropbox_sign.account)):
+        for wrong in wrong_urls(s, await reading(s.esign.account)):
             if wrong.url is not None:
                 where = (
                     urlsplit(wrong.url).hostname or "something that is no address"

@@ -1,13 +1,15 @@
-"""The ledger's contracts against Dropbox Sign: ends that were missed, sends and ends left half done, strangers."""
+"""The ledger's contracts against the vendor's requests: ends that were missed, sends and ends left half done, requests
+that this ledger does not know.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from connectors.dropbox_sign.records import SignatureRequest
 from flows.contracts.advance_on_signature import steps_of_end
+from flows.contracts.esign import SignatureRequest
 from flows.contracts.requests import facts_of, stands
-from flows.contracts.send_contract import told_key
+from flows.contracts.send_contract import reported_key
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import NewEvent
 from flows.processes import CONTRACT_DUE, SIGNATURE_CHECK, SIGNATURE_EVENT
@@ -22,7 +24,7 @@ def effect_keys(contract: Contract, survivor_id: str) -> list[str]:
     """The effects that say how far a contract has come; `survivor_id`: its deal's id now, after a merge another."""
     ends = (steps_of_end(contract, deal_id) for deal_id in {contract.deal_id, survivor_id})
     done_by = [key for steps in ends for keys in steps.values() for key in keys]
-    return [contract.effect_key, told_key(contract), *done_by]
+    return [contract.effect_key, reported_key(contract), *done_by]
 
 
 def contract_findings(
@@ -89,7 +91,7 @@ def _open(books: Books, contract: Contract, requests: Mapping[str, SignatureRequ
     if state != "open":
         what = f"contract revision {contract.revision} is {state} at Dropbox Sign, and nobody told us"
         return [Finding(what, contract.deal_id, request_id, _check(books, contract, state))]
-    if not books.is_done(told_key(contract)) and not books.waits(contract.deal_id, CONTRACT_DUE):
+    if not books.is_done(reported_key(contract)) and not books.waits(contract.deal_id, CONTRACT_DUE):
         return [_resume(books, contract, f"the deal does not say that revision {contract.revision} was sent")]
     return []
 

@@ -1,6 +1,7 @@
 """The contract flow against the stand-ins: one request at Dropbox Sign, or held with every reason named."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -257,12 +258,13 @@ async def test_refused_connections_are_safe_to_repeat(world: Any, desk: Any, sal
     """Nobody listened, so nothing was sent: the next try sends, without any look before it."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)
-    good, key = desk.s.sender, desk.s.settings.dropbox_sign_api_key.get_secret_value()
-    desk.s.sender = ContractSender(key, base_url="http://127.0.0.1:1/v3", timeout_s=(0.5, 0.5))
+    good, key = desk.s.esign, desk.s.settings.dropbox_sign_api_key.get_secret_value()
+    nobody = ContractSender(key, base_url="http://127.0.0.1:1/v3", timeout_s=(0.5, 0.5))
+    desk.s.esign = replace(good, sender=nobody)
 
     first = await desk.run(send_contract, event_id)
     assert isinstance(first, TransientError) and first.applied == "no"
-    desk.s.sender = good
+    desk.s.esign = good
     end = await desk.run(send_contract, event_id)
 
     assert end.state == "done" and len(world.requests(deal_id)) == 1

@@ -56,7 +56,11 @@ class Office:
         url = f"{self.desk.s.settings.base_url}/webhooks/dropbox-sign"
         if not settings:
             self.world.sign.put("/_sandbox/callback", json={"url": url}).raise_for_status()
-        s = replace(self.desk.s, settings=self.desk.s.settings.model_copy(update=settings))
+        s = replace(
+            self.desk.s,
+            settings=self.desk.s.settings.model_copy(update=settings),
+            esign=replace(self.desk.s.esign, client_id=settings.get("dropbox_sign_client_id")),
+        )
         done = await reconcile_all(s)
         if not settings:
             self.world.sign.put("/_sandbox/callback", json={"url": None}).raise_for_status()
@@ -399,7 +403,7 @@ async def test_a_cleared_callback_url_is_set_again(office: Office) -> None:
     assert whats(done, "mended") == [
         f"the account's callback URL had been cleared; it is {wanted} again (set without an effect)"
     ]
-    assert (await office.desk.s.dropbox_sign.account()).callback_url == wanted
+    assert (await office.desk.s.esign.client.account()).callback_url == wanted
     assert (await office.compare(dropbox_sign_callback="restore")).findings == []
 
 
@@ -423,7 +427,7 @@ async def test_a_callback_url_that_is_not_ours_to_set_is_told(
     done = await office.compare(**given)
 
     assert says in whats(done, "look")[0] and "secret-path" not in done.report(office.desk.s)
-    assert (await office.desk.s.dropbox_sign.account()).callback_url == url
+    assert (await office.desk.s.esign.client.account()).callback_url == url
 
 
 async def test_an_api_apps_foreign_callback_url_is_told(office: Office) -> None:
