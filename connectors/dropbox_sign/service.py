@@ -97,7 +97,7 @@ class CallbackUrl:
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """Where callbacks go, and how many paid requests are left this month (None if not told)."""
+    """Where callbacks go, and how many paid requests are left this month (None if the vendor does not say)."""
 
     callback_urls: tuple[CallbackUrl, ...]
     requests_left: int | None

@@ -239,7 +239,7 @@ async def _file_signed(
     pdf = await reading(lambda: s.esign.download(request_id))
     digest = hashlib.sha256(pdf).hexdigest()
     async with s.ledger.write() as tx:
-        paper = await documents.freeze(
+        frozen = await documents.freeze(
             tx,
             deal_id=file.id,
             kind="signed",
@@ -250,7 +250,7 @@ async def _file_signed(
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_paper(s, writer, paper)
+    file_id = await file_paper(s, writer, frozen)
     note_id = await write_note(
         s,
         writer,
@@ -268,7 +268,7 @@ async def _file_signed(
         properties={"dealflow_signed_file_id": file_id},
     )
     return [
-        Step("filed the signed PDF", f"file {file_id}", f"sha256 {paper.sha256[:12]}"),
+        Step("filed the signed PDF", f"file {file_id}", f"sha256 {frozen.sha256[:12]}"),
         Step("wrote a note with it", f"note {note_id}", "so that it stands on the time line"),
     ]
 

@@ -1,4 +1,4 @@
-"""Where the vendor sends its callbacks: Dropbox Sign clears the address after ten failures in a row, in silence."""
+"""Where the vendor sends its callbacks: it may clear the address after ten failures in a row, without a word."""
 
 import logging
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ def _first_of_next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def request_for(s: Services, contract: Contract, paper: Paper) -> NewRequest:
+def request_for(s: Services, contract: Contract, frozen: Paper) -> NewRequest:
     """What the vendor gets: the frozen PDF with its token, so that it can be found again."""
     expires_days = s.settings.contract_expires_days
     expires_at = None
@@ -66,16 +66,16 @@ def request_for(s: Services, contract: Contract, paper: Paper) -> NewRequest:
         spare_h = 1 if expires_days < 90 else 0
         expires_at = contract.created_at + timedelta(days=expires_days, hours=spare_h)
     return NewRequest(
-        title=paper.title[:255],
+        title=frozen.title[:255],
         message=f"{s.process.seller.name} sends you this contract to sign.",
         signers=tuple(Signer(**x) for x in contract.signers),
-        pdf=paper.content,
+        pdf=frozen.content,
         filename=f"contract-{contract.deal_id}-{contract.revision}.pdf",
         metadata={
             "dealflow_token": contract.token,
             "deal_id": contract.deal_id,
             "revision": str(contract.revision),
-            "sha256": paper.sha256,
+            "sha256": frozen.sha256,
         },
         test_mode=contract.test_mode,
         expires_at=expires_at,

@@ -165,7 +165,7 @@ async def _freeze(
     assert not isinstance(signers, Hold)  # may_send has held the deal
     async with s.ledger.write() as tx:
         await inbox.assert_held_by(tx, event.id, s.owner)
-        paper = await documents.freeze(
+        frozen = await documents.freeze(
             tx,
             deal_id=file.id,
             kind=CONTRACT,
@@ -181,7 +181,7 @@ async def _freeze(
             tx,
             deal_id=file.id,
             token=s.new_token(),
-            paper_id=paper.id,
+            paper_id=frozen.id,
             signers=[asdict(signer) for signer in signers],
             test_mode=s.settings.dropbox_sign_test_mode,
             now=s.clock(),
@@ -198,9 +198,9 @@ class _WithdrawnError(RejectedError):
 async def _send(event: Event, contract: Contract, answer: Send | Resume, s: Services) -> Outcome:
     """The one outward step that must never happen twice; then report it on the deal."""
     async with s.ledger.read() as tx:
-        paper = await documents.by_id(tx, contract.paper_id)
+        frozen = await documents.by_id(tx, contract.paper_id)
     try:
-        result = await _perform(event, contract, paper, s, recheck=_rechecks(answer))
+        result = await _perform(event, contract, frozen, s, recheck=_rechecks(answer))
     except _WithdrawnError:
         return await _ignore(withdrawn(), contract, s)
     except RejectedError as refusal:
@@ -214,7 +214,7 @@ async def _send(event: Event, contract: Contract, answer: Send | Resume, s: Serv
         await contracts.sent(tx, contract.id, request_id=request_id, now=s.clock())
     on_hold = bool(result.get("on_hold"))
     await _report(s, event, contract, request_id, on_hold=on_hold)
-    outcome = _outcome(s, contract, paper, request_id, answer.verdicts)
+    outcome = _outcome(s, contract, frozen, request_id, answer.verdicts)
     if on_hold:
         held = f"contract is ON HOLD at {s.esign.name}: confirm the sender's e-mail address there"
         outcome = replace(outcome, summary=held, reasons=(held,))
@@ -225,9 +225,9 @@ def _rechecks(answer: Send | Resume) -> bool:
     return isinstance(answer, Resume) and answer.recheck
 
 
-async def _perform(event: Event, contract: Contract, paper: Paper, s: Services, *, recheck: bool) -> Result:
+async def _perform(event: Event, contract: Contract, frozen: Paper, s: Services, *, recheck: bool) -> Result:
     """The send under its effect: found at the vendor before it is ever repeated."""
-    request = request_for(s, contract, paper)
+    request = request_for(s, contract, frozen)
 
     async def attempt(_token: str) -> Result:
         asked_at = s.clock()
@@ -320,7 +320,7 @@ def reported_key(contract: Contract) -> str:
 
 
 def _outcome(
-    s: Services, contract: Contract, paper: Paper, request_id: str, verdicts: Sequence[Verdict]
+    s: Services, contract: Contract, frozen: Paper, request_id: str, verdicts: Sequence[Verdict]
 ) -> Outcome:
     signers = ", ".join(
         f"{x['role']} (contact {x['contact_id']})" if x["contact_id"] else "our counter-signer"
@@ -333,7 +333,7 @@ def _outcome(
         deal_id=contract.deal_id,
         steps=(
             *proven,
-            Step("froze the text", f"sha256 {paper.sha256[:12]}", "what is signed cannot change any more"),
+            Step("froze the text", f"sha256 {frozen.sha256[:12]}", "what is signed cannot change any more"),
             Step("sent for signature", f"request {request_id}", f"signers in order: {signers}"),
             Step(
                 "wrote a note and the deal's contract status",

@@ -1,4 +1,4 @@
-"""`dealflow doctor`: looks at everything the product needs and says in one line each what to mend."""
+"""`dealflow doctor`: checks everything the product needs and says in one line each what to fix."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

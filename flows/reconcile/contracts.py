@@ -66,10 +66,10 @@ def _sending(books: Books, contract: Contract, seen: SignatureRequest | None) ->
             request_id=seen.id,
             token=contract.token,
         )
-        what = f"{revision} was in doubt, and Dropbox Sign has its request"
+        what = f"{revision} was in doubt, and {books.esign} has its request"
         findings.append(Finding(what, contract.deal_id, seen.id, check))
     elif seen is None and books.effects.get(contract.effect_key) == "quarantined":
-        what = f"{revision} is quarantined: look at Dropbox Sign, then `dealflow effects release`"
+        what = f"{revision} is quarantined: look at {books.esign}, then `dealflow effects release`"
         return [Finding(what, contract.deal_id)]
     findings.append(_resume(books, contract, f"{revision} was never sent to the end"))
     return findings
@@ -81,7 +81,7 @@ def _open(books: Books, contract: Contract, requests: Mapping[str, SignatureRequ
     if books.waits(contract.deal_id, *_SIGNATURE):
         return []
     if request_id not in requests:
-        what = "Dropbox Sign knows no such request: look there who removed it"
+        what = f"{books.esign} knows no such request: look there who removed it"
         return [Finding(what, contract.deal_id, request_id)]
     state = stands(contract, request_id, requests[request_id])
     if isinstance(state, Mismatch):
@@ -89,7 +89,9 @@ def _open(books: Books, contract: Contract, requests: Mapping[str, SignatureRequ
             Finding(f"the request is not the one that was sent: {state.reason}", contract.deal_id, request_id)
         ]
     if state != "open":
-        what = f"contract revision {contract.revision} is {state} at Dropbox Sign, and nobody told us"
+        what = (
+            f"contract revision {contract.revision} is {state} at {books.esign}, and no callback has said so"
+        )
         return [Finding(what, contract.deal_id, request_id, _check(books, contract, state))]
     if not books.is_done(reported_key(contract)) and not books.waits(contract.deal_id, CONTRACT_DUE):
         return [_resume(books, contract, f"the deal does not say that revision {contract.revision} was sent")]

@@ -1,4 +1,4 @@
-"""HubSpot's deals against the ledger's contracts: what a flow can mend is asked for, what a person did is told."""
+"""HubSpot's deals against the ledger's contracts: what a flow can fix is asked for, what a person did is reported."""
 
 from collections.abc import Mapping, Sequence
 

@@ -228,7 +228,7 @@ def withdrawn() -> Ignore:
 
 def refused(esign: str, reason: str) -> Hold:
     """The vendor's final no to this text."""
-    why = f"{esign} refused the contract: {reason}; it goes out once the deal or a signer is mended"
+    why = f"{esign} refused the contract: {reason}; it goes out once the deal or a signer is corrected"
     return Hold((why,), summary="contract refused")
 
 

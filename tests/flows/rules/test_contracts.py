@@ -211,7 +211,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
         case(revision=REFUSED, draft=Draft(unchanged=True)),
         Hold(
             (
-                "Vendor refused the contract: 400 bad_request; it goes out once the deal or a signer is mended",
+                "Vendor refused the contract: 400 bad_request; it goes out once the deal or a signer is corrected",
             ),
             summary="contract refused",
         ),
@@ -221,7 +221,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
         case(revision=replace(REFUSED, reason=None), draft=Draft(unchanged=True)),
         Hold(
             (
-                "Vendor refused the contract: no reason given; it goes out once the deal or a signer is mended",
+                "Vendor refused the contract: no reason given; it goes out once the deal or a signer is corrected",
             ),
             summary="contract refused",
         ),
