@@ -12,28 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from flows.contracts.effect_keys import end_cause, is_finished, move_cause, signed_cause
 from flows.contracts.esign import SignatureRequest
 from flows.contracts.requests import facts_of, promise_of, read_requests, stands, tally
 from flows.deals.read import DealFile, fresh_deal, read_deals, stage_now
-from flows.deals.writes import deal_key, file_paper, note_key, set_deal, write_note, writer_for
+from flows.deals.writes import deal_key, file_paper, set_deal, write_note, writer_for
 from flows.ledger import contracts, documents, effects
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import Event
 from flows.processes import SIGNATURE_CHECK
 from flows.retries import reading
-from flows.rules.contracts import (
-    AdvanceCase,
-    AskPerson,
-    Complete,
-    End,
-    Ignore,
-    Need,
-    OnFile,
-    StillOpen,
-    may_advance,
-    may_move,
-    settles_send,
-)
+from flows.rules.contract_facts import AdvanceCase, AskPerson, Complete, End, Ignore, Need, OnFile, StillOpen
+from flows.rules.contracts import may_advance, may_move, settles_send
 from flows.rules.criteria.judge import judge, unmet
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.signing import SignatureState
@@ -54,7 +44,7 @@ async def prepare(events: Sequence[Event], s: Services) -> Readings:
     for event in events:
         contract = await _contract_of(event, s)
         request_id = event.content.get("request_id") or (contract.request_id if contract else None)
-        if contract is not None and request_id and not await _is_finished(contract, s):
+        if contract is not None and request_id and not await is_finished(contract, s):
             wanted[str(request_id)] = contract
     requests = await read_requests(s, set(wanted))
     # A request that is still open moves nothing: its deal need not be read.
@@ -115,7 +105,7 @@ async def _read_ledger(event: Event, s: Services) -> tuple[Contract | None, Adva
         number=contract.revision,
         state=contract.state,
         promise=promise_of(contract),
-        finished=await _is_finished(contract, s),
+        finished=await is_finished(contract, s),
         superseded=latest is not None and latest.revision > contract.revision,
     )
     request_id = event.content.get("request_id") or contract.request_id or ""
@@ -134,16 +124,6 @@ async def _contract_of(event: Event, s: Services) -> Contract | None:
     return contract
 
 
-async def _is_finished(contract: Contract, s: Services) -> bool:
-    """Whether all is written that a completed contract calls for: later events about it have nothing to add."""
-    if contract.state != "completed":
-        return False
-    steps = steps_of_end(contract, contract.deal_id).values()
-    async with s.ledger.read() as tx:
-        states = await effects.states(tx, [key for keys in steps for key in keys])
-    return all(any(states.get(key) == "done" for key in keys) for keys in steps)
-
-
 async def _missing(file: DealFile, s: Services) -> tuple[str, ...]:
     """What the deal lacks of the exit criteria of the stage that sends, with all signatures there."""
     async with s.ledger.read() as tx:
@@ -152,41 +132,6 @@ async def _missing(file: DealFile, s: Services) -> tuple[str, ...]:
     stage = s.process.stage_for("send_contract")
     verdicts = judge(stage.exit_criteria, facts, stage.key) if stage else ()
     return tuple(v.missing for v in unmet(verdicts))
-
-
-# --- what has been written, by effect key ------------------------------------------------------------------
-
-
-# Causes stand in effect keys, which are stored data: never change one.
-def _signed_cause(contract: Contract) -> str:
-    return f"signed:{contract.revision}"
-
-
-def _end_cause(contract: Contract, ending: str) -> str:
-    return f"{ending}:{contract.revision}"
-
-
-def _move_cause(contract: Contract, ending: str) -> str:
-    return f"{_end_cause(contract, ending)}:stage"
-
-
-def steps_of_end(contract: Contract, deal_id: str) -> dict[str, tuple[str, ...]]:
-    """What the end of a contract writes on this deal: each step in words, with the effect keys one of which is then
-    done. Nothing for a contract that has not ended, or that never became a request.
-    """
-    ending = contract.state
-    if contract.request_id is None or ending in ("sending", "open", "refused"):
-        return {}
-    causes = _move_cause(contract, ending), _end_cause(contract, ending)
-    status = {"the deal's stage or status": tuple(deal_key(deal_id, cause) for cause in causes)}
-    if ending != "completed":
-        return {**status, "the note with the reason": (note_key(deal_id, _end_cause(contract, ending)),)}
-    signed = _signed_cause(contract)
-    return {
-        **status,
-        "the note with the signed PDF": (note_key(deal_id, signed),),
-        "the signed PDF on the deal": (deal_key(deal_id, signed),),
-    }
 
 
 # --- apply once --------------------------------------------------------------------------------------------
@@ -216,7 +161,7 @@ async def _complete(
             await _report_status(event, contract, file, "completed", s)
     async with s.ledger.write() as tx:
         await contracts.end(tx, contract.id, state="completed", now=s.clock())
-        filed = await effects.states(tx, [deal_key(file.id, _signed_cause(contract))])
+        filed = await effects.states(tx, [deal_key(file.id, signed_cause(contract))])
     if "done" not in filed.values():
         steps += await _file_signed(event, contract, request_id, file, s)
     if answer.missing:
@@ -255,7 +200,7 @@ async def _file_signed(
         s,
         writer,
         deal_id=file.id,
-        cause=_signed_cause(contract),
+        cause=signed_cause(contract),
         text=f"Contract revision {contract.revision} is signed by all (request {request_id}).\n"
         "The signed PDF is attached.",
         attachment_ids=[file_id],
@@ -264,7 +209,7 @@ async def _file_signed(
         s,
         writer,
         deal_id=file.id,
-        cause=_signed_cause(contract),
+        cause=signed_cause(contract),
         properties={"dealflow_signed_file_id": file_id},
     )
     return [
@@ -294,7 +239,7 @@ async def _end(
         s,
         writer,
         deal_id=file.id,
-        cause=_end_cause(contract, ending),
+        cause=end_cause(contract, ending),
         text=f"Contract revision {contract.revision} was not signed: {ending}.{said}",
     )
     if rule.move_to is None:
@@ -324,7 +269,7 @@ async def _move(
         await _report_status(event, contract, file, ending, s)
         there = here is not None and here.key == target
         async with s.ledger.write() as tx:  # a move of ours is no longer in doubt
-            move = deal_key(file.id, _move_cause(contract, ending))
+            move = deal_key(file.id, move_cause(contract, ending))
             await effects.adopt(tx, move, {"superseded": not there}, now=s.clock())
         if there:
             return Step(f"deal stands in {label}", deal, "nothing to move")
@@ -340,7 +285,7 @@ async def _move(
         s,
         writer_for(s, event),
         deal_id=file.id,
-        cause=_move_cause(contract, ending),
+        cause=move_cause(contract, ending),
         properties=properties,
         before={"dealstage": stage_id},
     )
@@ -355,7 +300,7 @@ async def _report_status(event: Event, contract: Contract, file: DealFile, endin
         s,
         writer_for(s, event),
         deal_id=file.id,
-        cause=_end_cause(contract, ending),
+        cause=end_cause(contract, ending),
         properties={"dealflow_contract_status": ending},
     )
 

@@ -8,44 +8,29 @@ Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes); an AP
 Whether it is sent is decided in `flows/rules/contracts.py` (`may_send`).
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 
 from connectors.http.errors import RejectedError
-from flows.contracts.draft import draft, request_for, signers_of, starts_on_of
+from flows.contracts.draft import request_for, signers_of
+from flows.contracts.effect_keys import report_cause
 from flows.contracts.requests import find_request
-from flows.deals.read import DealFile, dated, fresh_deal, read_deal, read_deals
-from flows.deals.writes import deal_key, set_deal, write_note, writer_for
-from flows.documents.render import Document, DocumentError
-from flows.ledger import contracts, documents, effects, inbox
+from flows.contracts.sending_facts import deal_now, draft_of, read_ledger
+from flows.deals.read import DealFile, fresh_deal, read_deal, read_deals
+from flows.deals.writes import set_deal, write_note, writer_for
+from flows.documents.render import Document
+from flows.ledger import contracts, documents, inbox
 from flows.ledger.contracts import Contract
 from flows.ledger.documents import Paper
 from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
 from flows.retries import writing
-from flows.rules.contracts import (
-    Claim,
-    DealNow,
-    Draft,
-    Ignore,
-    Need,
-    NoDraft,
-    Resume,
-    Revision,
-    Send,
-    SendCase,
-    may_send,
-    refused,
-    still_wanted,
-    withdrawn,
-)
-from flows.rules.criteria.judge import Verdict, asked_before, gate
+from flows.rules.contract_facts import Ignore, Need, Resume, Send
+from flows.rules.contracts import may_send, refused, still_wanted, withdrawn
+from flows.rules.criteria.judge import Verdict
 from flows.rules.outcome import Outcome, Step, ignored
-from flows.rules.pricing.pricing import PricingError
 from flows.rules.signing import Hold
-from flows.rules.templates.values import TemplateValueRefused, TemplateVariableMissing
 from flows.services import CONTRACT, Services
 
 _LONG_WAIT = timedelta(seconds=30)
@@ -60,15 +45,15 @@ async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
     """Read, decide, freeze, send, report. What costs a call is read only when the decision needs it."""
     deal_id = event.deal_id or ""
-    contract, case = await _read_ledger(event, s)
+    contract, case = await read_ledger(event, s)
     answer = may_send(case)
     file, document = None, None
     if answer == Need("deal"):
         file = await fresh_deal(s, deal_id, files)
-        case = replace(case, deal=await _deal_now(file, s) if file else None)
+        case = replace(case, deal=await deal_now(file, s) if file else None)
         answer = may_send(case)
     if file is not None and answer == Need("draft"):
-        document, found = await _draft(event, file, contract, s)
+        document, found = await draft_of(event, file, contract, s)
         case = replace(case, draft=found)
         answer = may_send(case)
     if isinstance(answer, Ignore):
@@ -80,78 +65,6 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         contract = await _freeze(event, file, document, answer, contract, s)
     assert contract is not None and not isinstance(answer, Need)
     return await _send(event, contract, answer, s)
-
-
-# --- read --------------------------------------------------------------------------------------------------
-
-
-async def _read_ledger(event: Event, s: Services) -> tuple[Contract | None, SendCase]:
-    """The deal's newest contract, and how far its sending came."""
-    sends_from = s.process.stage_for("send_contract")
-    case = SendCase(
-        asked_at=event.received_at,
-        resumes=bool(event.content.get("resume")),
-        today=dated(event.received_at, s.clock()).date(),
-        sends_from=sends_from.key if sends_from else None,
-        esign=s.esign.name,
-    )
-    async with s.ledger.read() as tx:
-        contract = await contracts.latest(tx, event.deal_id or "")
-        if contract is None:
-            return None, case
-        effect = await effects.by_key(tx, contract.effect_key)
-        report = await effects.by_key(tx, reported_key(contract))
-    revision = Revision(
-        number=contract.revision,
-        state=contract.state,
-        created_at=contract.created_at,
-        signers=contract.signers,
-        reason=contract.reason,
-        effect=effect.state if effect else None,
-        resends=effect.resends if effect else 0,
-        reported=report is not None and report.state == "done",
-    )
-    return contract, replace(case, revision=revision)
-
-
-async def _deal_now(file: DealFile, s: Services) -> DealNow:
-    """The deal against the criteria that come before sending, its signers, and which contract it names."""
-    stage = s.process.stage_for("send_contract")
-    if stage is None or file.stage != stage.key:
-        return DealNow(file.id, file.stage)
-    token = file.deal.properties.get("dealflow_contract_token")
-    async with s.ledger.read() as tx:
-        on_file = await documents.kinds_on_file(tx, [file.id])
-        named = await contracts.by_token(tx, token) if token else None
-    facts = file.facts(documents=on_file.get(file.id, ()))
-    claim = Claim(named.deal_id, named.state, named.state in contracts.LIVE) if named else Claim(None)
-    return DealNow(
-        deal_id=file.id,
-        stage=file.stage,
-        verdicts=gate(s.process, stage.key, facts),
-        asked=asked_before(s.process, stage.key),
-        facts=facts,
-        signers=signers_of(s, file),
-        starts_on=starts_on_of(file),
-        claim=claim if token else None,
-    )
-
-
-async def _draft(
-    event: Event, file: DealFile, before: Contract | None, s: Services
-) -> tuple[Document | None, Draft | NoDraft]:
-    """The rendered text, and whether it is that of the revision on file."""
-    signers = signers_of(s, file)
-    assert not isinstance(signers, Hold)  # may_send has held the deal
-    try:
-        document = await asyncio.to_thread(draft, s, file, signers, event)
-    except (TemplateVariableMissing, TemplateValueRefused, PricingError, DocumentError) as problem:
-        return None, NoDraft(str(problem))
-    if before is None or before.deal_id != file.id:
-        return document, Draft()
-    async with s.ledger.read() as tx:
-        frozen = await documents.by_id(tx, before.paper_id)
-    return document, Draft(unchanged=frozen.source_sha256 == document.source_sha256)
 
 
 # --- freeze ------------------------------------------------------------------------------------------------
@@ -282,7 +195,7 @@ def _held(hold: Hold, deal_id: str) -> Outcome:
 async def _report(
     s: Services, event: Event, contract: Contract, request_id: str, *, on_hold: bool = False
 ) -> None:
-    writer, cause = writer_for(s, event), _cause(contract)
+    writer, cause = writer_for(s, event), report_cause(contract)
     said = f"Contract revision {contract.revision} was sent for signature (request {request_id})."
     if on_hold:
         said = (
@@ -307,16 +220,6 @@ async def _report(
             "dealflow_contract_status": "on_hold" if on_hold else "sent",
         },
     )
-
-
-def _cause(contract: Contract) -> str:
-    """Under which this revision is reported on the deal. Stored in effect keys: never change it."""
-    return f"contract:{contract.revision}"
-
-
-def reported_key(contract: Contract) -> str:
-    """The effect that is done once the deal names this revision."""
-    return deal_key(contract.deal_id, _cause(contract))
 
 
 def _outcome(

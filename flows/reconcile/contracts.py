@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from flows.contracts.advance_on_signature import steps_of_end
+from flows.contracts.effect_keys import reported_key, steps_of_end
 from flows.contracts.esign import SignatureRequest
 from flows.contracts.requests import facts_of, stands
-from flows.contracts.send_contract import reported_key
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import NewEvent
 from flows.processes import CONTRACT_DUE, SIGNATURE_CHECK, SIGNATURE_EVENT

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from connectors.hubspot.client import Filter, Sort
 from connectors.hubspot.records import Record
-from flows.contracts.send_contract import reported_key
+from flows.contracts.effect_keys import reported_key
 from flows.deals.sync_deals import watch_from_now
 from flows.ledger import contracts, inbox, mirror
 from flows.ledger.contracts import LIVE, Contract

@@ -92,7 +92,6 @@ class RequestFacts:
     token: str
     deal_id: str
     statuses: tuple[str, ...]  # one per signer, the vendor's open set
-    decline_reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from config.files import read_yaml
 from config.settings import Settings
 from flows.rules import contracts
-from flows.rules.contracts import (
+from flows.rules.contract_facts import (
+    UNREAD,
     AdvanceCase,
     AskPerson,
     Claim,
@@ -29,6 +30,8 @@ from flows.rules.contracts import (
     Send,
     SendCase,
     StillOpen,
+)
+from flows.rules.contracts import (
     may_advance,
     may_move,
     may_send,
@@ -63,8 +66,8 @@ def case(deal: Mapping[str, Any] | None = None, revision: Revision | None = None
 # (what it is, the facts, the answer)
 SENDING: list[tuple[str, SendCase, object]] = [
     ("a ready deal", case(), Send((MET,))),
-    ("nothing of the deal was read", replace(NEW, deal=contracts.UNREAD), Need("deal")),
-    ("the text was not rendered", case(draft=contracts.UNREAD), Need("draft")),
+    ("nothing of the deal was read", replace(NEW, deal=UNREAD), Need("deal")),
+    ("the text was not rendered", case(draft=UNREAD), Need("draft")),
     ("the deal is gone", replace(NEW, deal=None), Ignore("HubSpot has no such deal any more")),
     ("it stands elsewhere", case({"stage": "proposal"}), Ignore("superseded: the deal has left the stage")),
     ("it left the process", case({"stage": None}), Ignore("superseded: the deal has left the stage")),
@@ -129,7 +132,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
     ),
     (
         "reasons come before the text: nothing is rendered",
-        case({"verdicts": (UNMET,)}, draft=contracts.UNREAD),
+        case({"verdicts": (UNMET,)}, draft=UNREAD),
         Hold(("The signer is named: a contact labelled as signer",)),
     ),
     # The contract on file.
@@ -160,7 +163,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
     ("quarantined", case(revision=replace(UNSENT, effect="quarantined")), Resume(recheck=True)),
     (
         "it resumes without reading the deal",
-        replace(NEW, revision=replace(UNSENT, effect="unknown"), deal=contracts.UNREAD),
+        replace(NEW, revision=replace(UNSENT, effect="unknown"), deal=UNREAD),
         Resume(recheck=True),
     ),
     (
@@ -274,7 +277,7 @@ def test_the_shortest_way_is_said_where_the_reasons_do_not(process: SalesProcess
 def test_no_deal_is_read_and_no_text_rendered_without_need() -> None:
     """A decision that the ledger alone can make asks for nothing."""
     for revision in (replace(BEFORE, state="open"), replace(BEFORE, state="completed")):
-        facts = replace(NEW, revision=revision, deal=contracts.UNREAD, draft=contracts.UNREAD)
+        facts = replace(NEW, revision=revision, deal=UNREAD, draft=UNREAD)
         assert isinstance(may_send(facts), Ignore)
 
 
@@ -322,7 +325,7 @@ ADVANCING: list[tuple[str, AdvanceCase, object]] = [
         Ignore("contract revision 1 is signed, filed and done with"),
     ),
     ("not sent yet", read(contract=IN_DOUBT, request_id=""), Ignore("the contract has not been sent yet")),
-    ("the request was not read", read(request=contracts.UNREAD), Need("request")),
+    ("the request was not read", read(request=UNREAD), Need("request")),
     ("another request, unknown", read(request_id="r2", request=None), Ignore(OTHER)),
     ("another request, gone", read(request_id="r2", request=replace(GONE, request_id="r2")), Ignore(OTHER)),
     ("unknown", read(request=None), AskPerson("Vendor knows no such request: look there who removed it")),
@@ -353,7 +356,7 @@ ADVANCING: list[tuple[str, AdvanceCase, object]] = [
         AskPerson("its test mode differs from the one it was sent with"),
     ),
     ("open", read(), StillOpen()),
-    ("open, and the deal need not be read", read(missing=contracts.UNREAD), StillOpen()),
+    ("open, and the deal need not be read", read(missing=UNREAD), StillOpen()),
     ("open, and superseded", read(contract=NEWER), StillOpen()),
     (
         "signed, and superseded",
@@ -372,7 +375,7 @@ ADVANCING: list[tuple[str, AdvanceCase, object]] = [
         read(contract=NEWER, request=GONE),
         Ignore("contract revision 1 is canceled; a newer one exists", ends="canceled"),
     ),
-    ("ended, and the deal was not read", read(request=SIGNED, missing=contracts.UNREAD), Need("deal")),
+    ("ended, and the deal was not read", read(request=SIGNED, missing=UNREAD), Need("deal")),
     ("the deal is gone", read(request=SIGNED, missing=None), Ignore("HubSpot has no such deal any more")),
     ("signed", read(request=SIGNED), Complete()),
     ("signed, of a contract in doubt", read(contract=IN_DOUBT, request=SIGNED), Complete()),
@@ -402,7 +405,7 @@ def test_may_advance(facts: AdvanceCase, answer: object) -> None:
         (read(contract=IN_DOUBT, request=SIGNED), True),
         (read(contract=IN_DOUBT, request=GONE), False),
         (read(contract=IN_DOUBT, request=None), False),
-        (read(contract=IN_DOUBT, request=contracts.UNREAD), False),
+        (read(contract=IN_DOUBT, request=UNREAD), False),
         (read(contract=IN_DOUBT, request=replace(REQUEST, token="ff" * 16)), False),
         (read(), False),
         (read(contract=None), False),
