@@ -112,7 +112,7 @@ class Desk:
         await sweep(self.s)
 
     async def follow_up(self) -> None:
-        """The scheduled look for deals that do not get on."""
+        """The scheduled check for stalled deals."""
         await follow_up_sweep.sweep(self.s)
 
     async def _round(self) -> int:

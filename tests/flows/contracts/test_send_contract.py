@@ -401,6 +401,25 @@ async def test_a_deal_pulled_back_while_the_send_waits_is_not_sent(world: Any, d
     assert world.requests(deal_id)[0]["metadata"]["revision"] == "2"
 
 
+async def test_a_deal_pulled_back_while_its_send_waits_for_its_place_is_not_sent(
+    world: Any, desk: Any, sales: Any
+) -> None:
+    """The vendor's limit made the first send wait for half a minute: the deal is read again before it leaves."""
+    deal_id = await sales.deal("closing")
+
+    class Queue:
+        async def wait(self, _names: Any, _lane: Any) -> None:
+            world.advance(31)
+            await sales.move(deal_id, "discussion")
+
+    desk.s.esign = replace(desk.s.esign, pace=Queue())
+    end = await desk.do(send_contract, "contract.due", deal_id)
+
+    assert end.state == "ignored" and "left the stage before the contract was sent" in end.summary
+    assert world.calls("sign", "/send") == [] and world.requests(deal_id) == []
+    assert (await _contract(desk.s, deal_id)).state == "canceled"
+
+
 async def test_a_sender_on_hold_is_reported(world: Any, desk: Any, sales: Any) -> None:
     """The vendor took it but asks nobody to sign until the sender's address is confirmed: said loudly."""
     world.sign.put("/_sandbox/limits", json={"unconfirmed_sender": True}).raise_for_status()
