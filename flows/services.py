@@ -14,14 +14,17 @@ import httpx
 
 from config.files import read_yaml
 from config.settings import Settings, SettingsError, load_settings
+from connectors.dropbox_sign.callback import CallbackReader
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
+from connectors.dropbox_sign.service import DropboxSign
 from connectors.http.exchange import make_http
 from connectors.http.pacing import Pace, dropbox_sign_pace, hubspot_pace
 from connectors.hubspot.calls import Versions
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.records import Owner, pipeline_called
 from connectors.mail.client import MailClient
+from flows.contracts.esign import Callbacks, ESign
 from flows.documents.emails import EmailTemplate, load_emails
 from flows.documents.render import Template, load_template
 from flows.errors import FlowError
@@ -63,9 +66,7 @@ class Services:
     process: SalesProcess
     ledger: Ledger
     hubspot: HubSpotClient
-    dropbox_sign: DropboxSignClient
-    sender: ContractSender
-    sign_pace: Pace
+    esign: ESign
     templates: Mapping[str, Template]
     clock: Callable[[], datetime]
     owner: str
@@ -156,8 +157,6 @@ async def open_services(settings: Settings) -> Services:
     emails, mail = load_emails(email_folder(settings)), _mail(settings)
     ledger = await open_ledger(settings.database)
     hubspot_http, sign_http = make_http(), make_http()
-    api_key = settings.dropbox_sign_api_key.get_secret_value()
-    sign_pace = _sign_pace(settings)
     return Services(
         settings=settings,
         process=process,
@@ -169,11 +168,7 @@ async def open_services(settings: Settings) -> Services:
             http=hubspot_http,
             pace=hubspot_pace(burst=settings.hubspot_burst_per_10s),
         ),
-        dropbox_sign=DropboxSignClient(
-            api_key, base_url=settings.dropbox_sign_base_url, http=sign_http, pace=sign_pace
-        ),
-        sign_pace=sign_pace,
-        sender=ContractSender(api_key, base_url=settings.dropbox_sign_base_url),
+        esign=_esign(settings, settings.dropbox_sign_api_key.get_secret_value(), sign_http),
         templates=templates,
         emails=emails,
         mail=mail,
@@ -214,6 +209,25 @@ def _mail(settings: Settings) -> MailClient | None:
         user=settings.smtp_user,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else "",
     )
+
+
+def _esign(settings: Settings, api_key: str, http: httpx.AsyncClient) -> ESign:
+    """The one place that chooses the vendor of e-signatures, with `esign_callbacks`."""
+    pace, base_url = _sign_pace(settings), settings.dropbox_sign_base_url
+    return DropboxSign(
+        client=DropboxSignClient(api_key, base_url=base_url, http=http, pace=pace),
+        sender=ContractSender(api_key, base_url=base_url),
+        pace=pace,
+        client_id=settings.dropbox_sign_client_id or None,
+    )
+
+
+def esign_callbacks(settings: Settings | None = None) -> Callbacks:
+    """Reads and verifies callbacks with the keys of these settings; without settings it only reads."""
+    if settings is None:
+        return CallbackReader()
+    keys = [settings.dropbox_sign_api_key, *settings.dropbox_sign_callback_keys]
+    return CallbackReader([key.get_secret_value() for key in keys if key is not None])
 
 
 def _sign_pace(settings: Settings) -> Pace:

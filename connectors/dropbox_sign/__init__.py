@@ -1,5 +1,5 @@
-"""Dropbox Sign: status and downloads (`client`), sending (`sender`), callbacks (`callback`), records and
-statuses.
+"""Dropbox Sign: the whole service (`service`), status and downloads (`client`), sending (`sender`), callbacks
+(`callback`), records and statuses.
 
-Importing this package loads nothing; import the shelf you need (`sender` alone loads the vendor's SDK, late).
+Importing this package loads nothing; import the module you need (`sender` alone loads the vendor's SDK, late).
 """

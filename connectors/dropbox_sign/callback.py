@@ -46,6 +46,40 @@ class Callback:
     body_proven: bool | None
     raw: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def key(self) -> str:
+        """The same text for every repeat of one callback."""
+        return event_key(self)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is the vendor's own test of the address."""
+        return self.event_type == "callback_test"
+
+    @property
+    def is_about_request(self) -> bool:
+        """Whether its type says that it is about a signature request."""
+        return self.event_type.startswith("signature_request_")
+
+
+class CallbackReader:
+    """Verifies and reads the callbacks of one account. `api_keys`: all accepted keys; without one it only reads."""
+
+    vendor = _VENDOR
+    answer = ANSWER
+    form_field = "json"
+
+    def __init__(self, api_keys: Sequence[str] = ()) -> None:
+        self._api_keys = tuple(api_keys)
+
+    def verify(self, payload: str, headers: Mapping[str, str]) -> Callback:
+        """Prove and read one callback (see `verify_and_parse`). `headers`: by lower-case name."""
+        return verify_and_parse(payload, self._api_keys, headers.get("content-sha256"))
+
+    def parse(self, payload: str) -> Callback:
+        """Read a callback that was proven when it came in. Raises MalformedEventError."""
+        return parse(payload)
+
 
 def verify_and_parse(json_text: str, api_keys: Sequence[str], content_sha256: str | None) -> Callback:
     """Prove and read one callback. api_keys: all accepted keys (several during rotation).
@@ -117,7 +151,7 @@ def _word(value: object) -> str | None:
 def _fits_any(keys: Sequence[str], signed: bytes, given: str) -> bool:
     sent = given.encode("utf-8", "surrogatepass")
     digests = (hmac.new(key.encode(), signed, hashlib.sha256).hexdigest().encode() for key in keys)
-    fits = [hmac.compare_digest(digest, sent) for digest in digests]  # all of them: time tells nothing
+    fits = [hmac.compare_digest(digest, sent) for digest in digests]  # all: the time taken says nothing
     return any(fits)
 
 

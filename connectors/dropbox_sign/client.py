@@ -26,7 +26,7 @@ from connectors.dropbox_sign.records import (
 )
 from connectors.dropbox_sign.statuses import DROPBOX_SIGN
 from connectors.http.errors import UnreadableAnswerError
-from connectors.http.exchange import Answer, Exchange, OnCall, Timeouts
+from connectors.http.exchange import Answer, BeforeSend, Exchange, OnCall, Timeouts
 from connectors.http.pacing import Lane, Pace
 
 Parsed = TypeVar("Parsed")
@@ -131,19 +131,29 @@ class DropboxSignClient:
             answer.not_understood("the file is no PDF")
         return answer.body
 
-    async def cancel(self, request_id: str) -> None:
-        """Ask to cancel an unfinished request: queued only, done when signature_request_canceled arrives."""
-        await self._call("cancel", "POST", f"/signature_request/cancel/{_part(request_id)}", write=True)
+    async def cancel(self, request_id: str, *, before_send: BeforeSend | None = None) -> None:
+        """Ask to cancel an unfinished request: queued only, done when signature_request_canceled arrives.
 
-    async def remind(self, request_id: str, email: str, name: str | None = None) -> SignatureRequest:
+        Raises RejectedError or GoneError when it has ended already, TransientError while it is being set up.
+        """
+        path = f"/signature_request/cancel/{_part(request_id)}"
+        await self._call("cancel", "POST", path, write=True, before_send=before_send)
+
+    async def remind(
+        self,
+        request_id: str,
+        email: str,
+        name: str | None = None,
+        *,
+        before_send: BeforeSend | None = None,
+    ) -> SignatureRequest:
         """Mail a signer again. name is needed when two signers share the address.
 
         Raises RejectedError (invalid_reminder) within an hour of the last reminder, or when it is closed.
         """
         body = {"email_address": email} if name is None else {"email_address": email, "name": name}
-        answer = await self._call(
-            "remind", "POST", f"/signature_request/remind/{_part(request_id)}", write=True, body=body
-        )
+        path = f"/signature_request/remind/{_part(request_id)}"
+        answer = await self._call("remind", "POST", path, write=True, body=body, before_send=before_send)
         return _parsed(answer, parse_request)
 
     async def update(
@@ -184,6 +194,7 @@ class DropboxSignClient:
         params: dict[str, str] | None = None,
         body: object = None,
         bucket: str = "standard",
+        before_send: BeforeSend | None = None,
     ) -> Answer:
         return await self._exchange.call(
             operation,
@@ -194,6 +205,7 @@ class DropboxSignClient:
             json_body=body,
             buckets=(bucket,),
             lane=self._lane,
+            before_send=before_send,
         )
 
 

@@ -78,7 +78,7 @@ class RequestPage:
 
 @dataclass(frozen=True)
 class Account:
-    """The account behind the key. requests_left: paid requests left this month, None if not told."""
+    """The account behind the key. requests_left: paid requests left this month, None if the vendor does not say."""
 
     id: str
     email: str | None = field(default=None, repr=False)

@@ -1,6 +1,6 @@
 """Sends contracts through the official dropbox-sign SDK, one POST per call and never a second one.
 
-Synchronous: call it in a thread (`asyncio.to_thread`), after taking a "high" token from the pace. The SDK
+Synchronous and not paced: `service.py` calls it in a thread, after waiting for its place. The SDK
 builds and posts; its retries and redirects are off, time-outs are set, no proxy comes from the environment,
 and the raw answer is read leniently: the SDK's own models raise after the contract has gone out when one
 field is unusual. Measured on dropbox-sign 2.0.0 and urllib3 2.8.0; outcome classes from the vendor's
@@ -116,15 +116,6 @@ class ContractSender:
         )
         post = self._requests.signature_request_send_with_template_without_preload_content
         return self._sent("send_with_template", post, body)
-
-    def get_account(self) -> Account:
-        """The account behind the key: callback URL and remaining quota."""
-        answer = self._calls.run(
-            "account",
-            lambda: self._accounts.account_get_without_preload_content(_request_timeout=self._timeout_s),
-            write=False,
-        )
-        return _account(answer)
 
     def set_account_callback(self, url: str) -> Account:
         """Set the URL that account callbacks go to (https only on the real service). Safe to repeat."""

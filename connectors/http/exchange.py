@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,6 +27,7 @@ from connectors.http.statuses import ErrorDetail, Vendor
 
 __all__ = [
     "Answer",
+    "BeforeSend",
     "CallRecord",
     "ErrorDetail",
     "Exchange",
@@ -63,6 +64,8 @@ class CallRecord:
 
 
 OnCall = Callable[[CallRecord], None]
+BeforeSend = Callable[[], Awaitable[None]]
+"""Awaited after pacing and directly before a write leaves. What it raises goes to the caller, and nothing is sent."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,10 @@ class Exchange:
         json_body: object = None,
         form: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        before_send: BeforeSend | None = None,
     ) -> Answer:
         """Send once. `path` is below the base URL and already escaped. `write` says whether it can change
-        things.
+        things. `before_send` is awaited when everything else is ready.
 
         Raises the ConnectorError the vendor's table names for the status, TransientError when no answer came,
         UnreadableAnswerError when it cannot be read or is larger than MAX_BODY_BYTES.
@@ -165,6 +169,8 @@ class Exchange:
             files=files,
             headers=headers,
         )
+        if before_send is not None:
+            await before_send()
         try:
             return await self._measured(operation, request, write=write, expect=expect)
         except RateLimitedError as error:

@@ -1,12 +1,11 @@
-"""Where Dropbox Sign sends its callbacks: it clears the address after ten failures in a row, and tells nobody."""
+"""Where the vendor sends its callbacks: it may clear the address after ten failures in a row, without a word."""
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from connectors.dropbox_sign.records import Account
-from flows.retries import reading, repeating
+from flows.contracts.esign import AccountFacts, nothing_to_check
+from flows.retries import repeating
 from flows.services import Services
 
 log = logging.getLogger(__name__)
@@ -27,23 +26,18 @@ def wanted_url(s: Services) -> str:
     return f"{s.settings.base_url}/webhooks/dropbox-sign"
 
 
-async def wrong_urls(s: Services, account: Account) -> list[WrongUrl]:
-    """Which callback addresses are not ours. An API app without one is well: the account's is told of everything.
-
-    Raises the vendor's error when the API app cannot be read.
-    """
+def wrong_urls(s: Services, account: AccountFacts) -> list[WrongUrl]:
+    """Which callback addresses are not ours. An optional place without one is well."""
     wanted = wanted_url(s)
-    wrong = [] if account.callback_url == wanted else [WrongUrl("account", account.callback_url)]
-    client_id = s.settings.dropbox_sign_client_id
-    if client_id:
-        app = await reading(lambda: s.dropbox_sign.api_app(client_id))
-        if app.callback_url not in (None, wanted):
-            wrong.append(WrongUrl("API app", app.callback_url))
-    return wrong
+    return [
+        WrongUrl(place.of, place.url)
+        for place in account.callback_urls
+        if place.url != wanted and not (place.optional and place.url is None)
+    ]
 
 
 def may_restore(s: Services) -> bool:
-    """Whether we may set the account's address: asked for, and one that Dropbox Sign can call (a stand-in on this
+    """Whether we may set the account's address: asked for, and one that the vendor can call (a stand-in on this
     machine calls any).
     """
     settings = s.settings
@@ -54,10 +48,5 @@ def may_restore(s: Services) -> bool:
 
 async def restore(s: Services) -> None:
     """Set the account's address to ours. It names no deal and may be repeated without harm, so it is no effect."""
-
-    async def once() -> None:
-        await s.sign_pace.wait(("standard",))
-        await asyncio.to_thread(s.sender.set_account_callback, wanted_url(s))
-
-    await repeating(once)
+    await repeating(lambda: s.esign.set_callback_url(wanted_url(s), before_send=nothing_to_check))
     log.warning("the account's callback URL was empty and is set again")

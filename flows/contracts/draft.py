@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from connectors.dropbox_sign.sending import SendRequest
-from connectors.dropbox_sign.sending import Signer as VendorSigner
+from flows.contracts.esign import NewRequest
 from flows.deals.read import DealFile, dated, price_deal, template_facts
 from flows.documents.render import Document, SigningPerson, render
 from flows.ledger.contracts import Contract
@@ -59,29 +58,25 @@ def _first_of_next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def request_for(s: Services, contract: Contract, paper: Paper) -> SendRequest:
-    """What Dropbox Sign gets: the frozen PDF with its token, so that it can be found again."""
+def request_for(s: Services, contract: Contract, frozen: Paper) -> NewRequest:
+    """What the vendor gets: the frozen PDF with its token, so that it can be found again."""
     expires_days = s.settings.contract_expires_days
     expires_at = None
     if expires_days:  # rounded down to the hour by the vendor: an hour more keeps one day valid at the edge
         spare_h = 1 if expires_days < 90 else 0
-        expires_at = int((contract.created_at + timedelta(days=expires_days, hours=spare_h)).timestamp())
-    return SendRequest(
-        title=paper.title[:255],
-        subject=paper.title[:255],
+        expires_at = contract.created_at + timedelta(days=expires_days, hours=spare_h)
+    return NewRequest(
+        title=frozen.title[:255],
         message=f"{s.process.seller.name} sends you this contract to sign.",
-        signers=tuple(VendorSigner(x["name"], x["email"], x["order"]) for x in contract.signers),
-        pdf=paper.content,
+        signers=tuple(Signer(**x) for x in contract.signers),
+        pdf=frozen.content,
         filename=f"contract-{contract.deal_id}-{contract.revision}.pdf",
         metadata={
             "dealflow_token": contract.token,
             "deal_id": contract.deal_id,
             "revision": str(contract.revision),
-            "sha256": paper.sha256,
+            "sha256": frozen.sha256,
         },
         test_mode=contract.test_mode,
         expires_at=expires_at,
-        allow_decline=True,
-        use_text_tags=True,
-        client_id=s.settings.dropbox_sign_client_id or None,
     )

@@ -1,10 +1,10 @@
-"""Signature requests as Dropbox Sign holds them: read back by id, in bulk when many, or found by our token."""
+"""Signature requests as the vendor holds them: read back by id, in bulk when many, or found by our token."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from connectors.dropbox_sign.records import Signature, SignatureRequest
 from connectors.http.errors import GoneError, NotFoundError, TransientError
+from flows.contracts.esign import SignatureRequest, SignerState
 from flows.ledger.contracts import Contract
 from flows.ledger.effects import Result
 from flows.retries import reading
@@ -19,7 +19,7 @@ async def list_requests(s: Services) -> tuple[list[SignatureRequest], bool]:
     """The requests on the list's first twenty pages of a hundred, each once, and whether there are no more."""
     found: dict[str, SignatureRequest] = {}
     for number in range(1, _PAGES + 1):
-        page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
+        page = await reading(lambda number=number: s.esign.page(number))  # type: ignore[misc]
         found |= {r.id: r for r in page.requests}
         if number >= page.pages:
             return list(found.values()), True
@@ -37,14 +37,14 @@ async def read_requests(
     found: dict[str, SignatureRequest | None] = {r.id: r for r in listed or () if r.id in ids}
     if listed is None and len(ids) > _ONE_BY_ONE:
         for number in range(1, _PAGES + 1):
-            page = await reading(lambda number=number: s.dropbox_sign.list_requests(page=number))  # type: ignore[misc]
+            page = await reading(lambda number=number: s.esign.page(number))  # type: ignore[misc]
             found |= {r.id: r for r in page.requests if r.id in ids}
             if number >= page.pages or len(found) == len(ids):
                 break
     for request_id in sorted(ids - set(found)):
         try:
             found[request_id] = await reading(
-                lambda request_id=request_id: s.dropbox_sign.get_request(request_id)  # type: ignore[misc]
+                lambda request_id=request_id: s.esign.read(request_id)  # type: ignore[misc]
             )
         except GoneError:
             found[request_id] = None
@@ -54,30 +54,15 @@ async def read_requests(
 
 
 async def find_request(s: Services, token: str, *, since: datetime) -> Result | None:
-    """The signature request that carries this token, if Dropbox Sign shows it: by search, then by paging back
-    to `since`. The search index lags (vendor's search page), so both are asked; metadata decides, never the query.
+    """The signature request that carries this token, if the vendor shows it. Raises TransientError when the vendor
+    holds more requests than can be looked through.
     """
-    earliest = since - timedelta(minutes=10)
-    for query in (f"metadata:{token}", None):
-        newest_first, before = True, None
-        for number in range(1, _PAGES + 1):
-            page = await reading(
-                lambda query=query, number=number: s.dropbox_sign.list_requests(query=query, page=number)  # type: ignore[misc]
-            )
-            for request in page.requests:
-                if request.metadata.get("dealflow_token") == token:
-                    return {"request_id": request.id}
-            times = [t for t in (before, *(r.created_at for r in page.requests)) if t]
-            newest_first = newest_first and times == sorted(times, reverse=True)
-            before = times[-1] if times else None
-            # Nobody official says that the list is newest first: stopping early needs to have seen that it is.
-            if number >= page.pages or (newest_first and before is not None and before < earliest):
-                break
-        else:
-            raise TransientError(
-                "dropbox_sign", "list_requests", detail="more requests than can be looked through"
-            )
-    return None
+    search = await reading(lambda: s.esign.find(token, since=since))
+    if search.request_id is None and not search.complete:
+        raise TransientError(
+            s.esign.vendor, "list_requests", detail="more requests than can be looked through"
+        )
+    return {"request_id": search.request_id} if search.request_id else None
 
 
 def facts_of(request_id: str, request: SignatureRequest | None) -> RequestFacts:
@@ -109,7 +94,7 @@ def stands(
     return read_signature(facts_of(request_id, request), promise_of(contract))
 
 
-def in_turn(request: SignatureRequest) -> tuple[Signature, ...]:
+def in_turn(request: SignatureRequest) -> tuple[SignerState, ...]:
     """Those who are asked to sign now: of all who have not signed, the first in signing order; all without an order."""
     waiting = [x for x in request.signatures if x.status_code == "awaiting_signature"]
     first = min((x.order or 0 for x in waiting), default=0)

@@ -6,7 +6,7 @@ with a deal is dead-lettered (`handling` puts `deal.stuck` into the inbox).
 Reads: deals with everything around them, all their activities, the signature request; the ledger.
 Writes: one task on the deal, an e-mail draft (or one e-mail over SMTP with a note), reminders, the deal's flag.
 Once-key: deal, stage, moment of entry and number of the follow-up; the event that was given up.
-Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (tasks, notes, e-mails); a Dropbox Sign API key.
+Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (tasks, notes, e-mails); an e-signature API key.
 """
 
 from collections.abc import Sequence

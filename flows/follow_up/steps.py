@@ -6,8 +6,8 @@ The order is that of trouble: what may be left in doubt comes first, so that the
 from collections.abc import Sequence
 from datetime import timedelta
 
-from connectors.dropbox_sign.records import Signature
 from connectors.http.errors import GoneError, NotFoundError, RejectedError
+from flows.contracts.esign import SignerState, nothing_to_check
 from flows.contracts.requests import in_turn, stands
 from flows.deals.writes import set_deal, write_task
 from flows.follow_up.email import Mailed, mail_follow_up
@@ -21,7 +21,7 @@ from flows.services import Services
 
 TIRE_KICKER = "tire_kicker"
 _REMINDER_GAP = timedelta(hours=1)
-"""Not within an hour of the last reminder (connectors/dropbox_sign/README.md)."""
+"""Not within an hour of the last reminder (the connector's README)."""
 _SKEW = timedelta(minutes=1)
 _OPEN_TASK = ("NOT_STARTED", "IN_PROGRESS", "WAITING", "DEFERRED")
 
@@ -98,13 +98,13 @@ async def _is_open(s: Services, task_id: str) -> bool:
 
 
 async def _remind(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> list[Step]:
-    """Dropbox Sign reminds those whose turn it is to sign."""
+    """The vendor reminds those whose turn it is to sign."""
     contract = deal.contract
     if contract is None or contract.state != "open" or not contract.request_id:
         return [Step("reminded nobody", f"deal {row.deal_id}", "no contract is out for signature")]
     request_id = contract.request_id
     try:
-        request = await reading(lambda: s.dropbox_sign.get_request(request_id))
+        request = await reading(lambda: s.esign.read(request_id))
     except (GoneError, NotFoundError):
         return [Step("reminded nobody", f"request {request_id}", "it is gone")]
     if stands(contract, request_id, request) != "open":
@@ -113,21 +113,21 @@ async def _remind(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> 
 
 
 async def _remind_one(
-    s: Services, writer: Writer, row: FollowUpRow, request_id: str, signer: Signature
+    s: Services, writer: Writer, row: FollowUpRow, request_id: str, signer: SignerState
 ) -> Step:
     record, email = f"signature {signer.id}", signer.email or ""
     began, last = row.begun_at - _SKEW, signer.last_reminded_at
     if signer.error or not email:
-        return Step("did not remind a signer", record, "Dropbox Sign cannot reach the address")
+        return Step("did not remind a signer", record, f"{s.esign.name} cannot reach the address")
     if last is not None and s.clock() - _REMINDER_GAP < last < began:
         return Step("did not remind a signer", record, "reminded within the last hour")
 
     async def attempt(_token: str) -> Result:
-        await writing(lambda: s.dropbox_sign.remind(request_id, email, signer.name))
+        await writing(lambda: s.esign.remind(request_id, email, signer.name, before_send=nothing_to_check))
         return {"signature_id": signer.id}
 
     async def look(_token: str) -> Result | None:
-        request = await reading(lambda: s.dropbox_sign.get_request(request_id))
+        request = await reading(lambda: s.esign.read(request_id))
         seen = next((x.last_reminded_at for x in request.signatures if x.id == signer.id), None)
         return {"signature_id": signer.id} if seen is not None and seen >= began else None
 
@@ -140,7 +140,7 @@ async def _remind_one(
             attempt=attempt,
             look=look,
         )
-    except RejectedError as problem:  # closed meanwhile, or reminded by Dropbox Sign itself
+    except RejectedError as problem:  # closed meanwhile, or reminded by the vendor itself
         return Step("did not remind a signer", record, str(problem))
     return Step("reminded a signer", record, "it is their turn to sign")
 

@@ -16,13 +16,14 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from connectors.dropbox_sign import callback as sign_callback
 from connectors.http.errors import MalformedEventError
 from connectors.hubspot import webhook as hubspot_webhook
 from connectors.hubspot.webhook import HubSpotEvent
+from flows.contracts.esign import Callback, Callbacks
 from flows.ledger.inbox import NewEvent
 from flows.processes import DEAL_CHANGED, LEAD_RECEIVED, SIGNATURE_EVENT
 from flows.rules.leads import LeadError, parse_lead
+from flows.services import esign_callbacks
 
 _DEAL_TYPES = {"0-3", "deal", "deals"}
 _RECORD_ID = re.compile(r"[0-9]{1,20}")
@@ -40,9 +41,10 @@ async def read_again(
         return hubspot_events(body, portal_id)
     if source == "lead":
         return [await lead_event(headers, body, day)]
-    text = await sign_text(headers, body)
+    callbacks = esign_callbacks()
+    payload = await esign_payload(headers, body, callbacks)
     try:
-        return [sign_event(sign_callback.parse(text or ""))]
+        return [esign_event(callbacks.parse(payload or ""), source)]
     except MalformedEventError as problem:
         return [unreadable(source, body, problem.reason)]
 
@@ -66,32 +68,32 @@ async def lead_event(headers: Mapping[str, str], body: bytes, day: date) -> NewE
     return NewEvent("lead", lead.key, LEAD_RECEIVED, lead.lane, {"lead": asdict(lead)})
 
 
-async def sign_text(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Dropbox Sign's payload: the `json` form field, or the whole body when it is sent as JSON."""
+async def esign_payload(headers: Mapping[str, str], body: bytes, callbacks: Callbacks) -> str | None:
+    """The e-signature callback's payload: its form field, or the whole body when it is sent as JSON."""
     if "application/json" in headers.get("content-type", ""):
         return body.decode("utf-8", "replace")
     try:
-        value = (await _form(headers, body)).get("json")
+        value = (await _form(headers, body)).get(callbacks.form_field)
     except LeadError:
         return None
     return value if isinstance(value, str) else None
 
 
-def sign_event(found: sign_callback.Callback) -> NewEvent:
-    """What a callback tells of: ours by the token in its metadata, else to be looked up by its request."""
-    key = sign_callback.event_key(found)
+def esign_event(found: Callback, source: str) -> NewEvent:
+    """What a callback says: ours by the token in its metadata, else to be looked up by its request."""
+    key = found.key
     token, deal_id = found.metadata.get("dealflow_token"), _deal_id(found.metadata.get("deal_id"))
     request_id = found.request_id if _REQUEST_ID.fullmatch(found.request_id or "") else None
     ours = bool(token and deal_id)
     ended = None
-    if found.event_type == "callback_test":
+    if found.is_test:
         ended = ("ignored", "the vendor's test of the callback address")
-    elif request_id is None and found.event_type.startswith("signature_request_"):
+    elif request_id is None and found.is_about_request:
         ended = ("dead", "a signature request event that names no request")
     elif request_id is None:
         ended = ("ignored", f"nothing is done on {found.event_type}")
     return NewEvent(
-        source="dropbox_sign",
+        source=source,
         key=key,
         kind=SIGNATURE_EVENT,
         lane=f"deal:{deal_id}" if ours else f"request:{request_id or key}",

@@ -14,16 +14,16 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import SecretStr
 
 from config.settings import Settings
-from connectors.dropbox_sign import callback as sign_callback
 from connectors.http.errors import ForgedEventError, MalformedEventError
 from connectors.hubspot import webhook as hubspot_webhook
 from flows.errors import FlowError
-from flows.gateway.events import hubspot_events, lead_event, sign_event, sign_text, unreadable
+from flows.gateway.events import esign_event, esign_payload, hubspot_events, lead_event, unreadable
 from flows.ledger import inbox, presence
 from flows.ledger.database import Ledger, StorageError
 from flows.ledger.inbox import NewEvent
 from flows.ledger.wake import Knocker
 from flows.rules.leads import LeadError
+from flows.services import esign_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Receiver:
         self._ledger = ledger
         self._clock = clock
         self._knocker = Knocker(ledger)
+        self._esign = esign_callbacks(settings)
 
     def router(self) -> APIRouter:
         """Routes for which a secret is set; the others are not there at all."""
@@ -51,9 +52,7 @@ class Receiver:
         if settings.hubspot_webhooks == "on" and _set(settings.hubspot_client_secret):
             router.add_api_route("/webhooks/hubspot", self.hubspot, methods=["POST"], name="hubspot")
         if _set(settings.dropbox_sign_api_key):
-            router.add_api_route(
-                "/webhooks/dropbox-sign", self.dropbox_sign, methods=["POST"], name="dropbox_sign"
-            )
+            router.add_api_route("/webhooks/dropbox-sign", self.esign, methods=["POST"], name="dropbox_sign")
         if settings.leads == "on" and (_set(settings.leads_token) or _set(settings.leads_hmac_secret)):
             router.add_api_route("/leads", self.leads, methods=["POST"], name="leads", status_code=202)
         return router
@@ -81,27 +80,25 @@ class Receiver:
         events = hubspot_events(body, self._settings.hubspot_portal_id)
         return await self._stored("hubspot", request, body, events, JSONResponse({"stored": len(events)}))
 
-    async def dropbox_sign(self, request: Request) -> Response:
-        """Dropbox Sign's callbacks: one form field `json`; the answer's text is what the vendor counts as received."""
+    async def esign(self, request: Request) -> Response:
+        """The e-signature service's callbacks: one form field; the vendor counts only its own text as received."""
+        source = self._esign.vendor
         try:
             body = await _body(request)
         except TooLargeError:
-            return await self._refused("dropbox_sign", 413, "the body is over 1 MiB")
-        text = await sign_text(request.headers, body)
-        if text is None:
-            return await self._refused("dropbox_sign", 401, "there is no json field")
+            return await self._refused(source, 413, "the body is over 1 MiB")
+        payload = await esign_payload(request.headers, body, self._esign)
+        if payload is None:
+            return await self._refused(source, 401, f"there is no {self._esign.form_field} field")
         try:
-            found = sign_callback.verify_and_parse(
-                text, self._sign_keys(), request.headers.get("content-sha256")
-            )
+            found = self._esign.verify(payload, request.headers)
         except ForgedEventError as problem:
-            return await self._refused("dropbox_sign", 401, problem.reason)
+            return await self._refused(source, 401, problem.reason)
         except MalformedEventError as problem:
-            events = [unreadable("dropbox_sign", body, problem.reason)]
+            events = [unreadable(source, body, problem.reason)]
         else:
-            events = [sign_event(found)]
-        answer = PlainTextResponse(sign_callback.ANSWER)
-        return await self._stored("dropbox_sign", request, body, events, answer)
+            events = [esign_event(found, source)]
+        return await self._stored(source, request, body, events, PlainTextResponse(self._esign.answer))
 
     async def leads(self, request: Request) -> Response:
         """Inbound leads, JSON or form: a bearer token, or an HMAC of the body."""
@@ -121,10 +118,6 @@ class Receiver:
         return await self._stored(
             "lead", request, body, [event], JSONResponse({"lead": event.key, "status": "stored"}, 202)
         )
-
-    def _sign_keys(self) -> list[str]:
-        keys = [self._settings.dropbox_sign_api_key, *self._settings.dropbox_sign_callback_keys]
-        return [key.get_secret_value() for key in keys if key is not None and _set(key)]
 
     def _lead_is_proven(self, request: Request, body: bytes) -> bool:
         token, secret = self._settings.leads_token, self._settings.leads_hmac_secret

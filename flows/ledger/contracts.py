@@ -153,7 +153,7 @@ async def recent(tx: AsyncConnection, limit: int = 20) -> list[Contract]:
 
 
 async def sent(tx: AsyncConnection, contract_id: int, *, request_id: str, now: datetime) -> None:
-    """The request exists at Dropbox Sign."""
+    """The request exists at the vendor."""
     await tx.execute(
         sa.update(contracts)
         .where(contracts.c.id == contract_id, contracts.c.state == "sending")

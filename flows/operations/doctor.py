@@ -1,4 +1,4 @@
-"""`dealflow doctor`: looks at everything the product needs and says in one line each what to mend."""
+"""`dealflow doctor`: checks everything the product needs and says in one line each what to fix."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ async def examine(settings: Settings) -> list[Finding]:
         for part, look in (
             ("hubspot", _hubspot),
             ("hubspot set-up", _hubspot_set_up),
-            ("dropbox sign", _dropbox_sign),
+            ("dropbox sign", _esign),
             ("prefect", _prefect),
         ):
             findings.append(await _ask(part, look, s))
@@ -100,10 +100,10 @@ async def _hubspot_set_up(s: Services) -> str:
     return "pipeline, stages, properties and labels are as the process file needs them"
 
 
-async def _dropbox_sign(s: Services) -> str:
-    account = await reading(s.dropbox_sign.account)
+async def _esign(s: Services) -> str:
+    account = await reading(s.esign.account)
     wanted = wanted_url(s)
-    for one in await wrong_urls(s, account):
+    for one in wrong_urls(s, account):
         raise SetupError(f"the {one.of}'s callback URL is {one.url or 'not set'}: set it to {wanted}")
     mode = "test mode" if s.settings.dropbox_sign_test_mode else "binding requests"
     left = "" if account.requests_left is None else f", {account.requests_left} requests left"

@@ -1,5 +1,5 @@
-"""Compares HubSpot, Dropbox Sign and the ledger. Nothing is written to a vendor here, except the callback address:
-what was missed becomes an event in the deal's lane, for the flow that owns it; what a person did is told.
+"""Compares HubSpot, the e-signature service and the ledger. Nothing is written to a vendor here, except the callback
+address: what was missed becomes an event in the deal's lane, for the flow that owns it; what a person did is reported.
 
 The vendors are read first and the ledger again after them: a contract that moved meanwhile is left to the next hour.
 """
@@ -33,7 +33,7 @@ async def reconcile_all(s: Services) -> Reconciled:
     """
     portal = await s.portal()
     # Contracts that are going out come first under the vendors' limits.
-    s = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK), dropbox_sign=s.dropbox_sign.in_lane(Lane.BULK))
+    s = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK), esign=s.esign.in_lane(Lane.BULK))
     done = Reconciled()
     async with s.ledger.read() as tx:
         before = await contracts.under_review(tx, since=s.clock() - LOOK_BACK)
@@ -50,7 +50,7 @@ async def reconcile_all(s: Services) -> Reconciled:
     done.compared["deals"] = len(deals)
     if not all_listed:
         done.findings.append(
-            Finding(f"only the first {len(listed)} requests of Dropbox Sign's list were read")
+            Finding(f"only the first {len(listed)} requests of {s.esign.name}'s list were read")
         )
     done.findings += await _callback_findings(s)
     found = contract_findings(books, requests, by_token, survivors)
@@ -79,21 +79,22 @@ async def _books(s: Services, before: Iterable[Contract], survivors: Mapping[str
         open_rows=frozenset((deal_id, kind) for deal_id, kind, _ in rows),
         moving=frozenset(deal_id for deal_id, _, state in rows if state != "held"),
         now=s.clock(),
+        esign=s.esign.name,
     )
 
 
 async def _ask(s: Services, findings: Iterable[Finding]) -> list[Finding]:
     """Put the events into the inbox; what was asked for today already, and did not help, is for a person."""
-    told: list[Finding] = []
+    asked: list[Finding] = []
     async with s.ledger.write() as tx:
         for finding in findings:
             if finding.event is not None:
                 recorded = await inbox.record(tx, [finding.event], now=s.clock())
                 if not recorded.new:
-                    what = f"{finding.what}; a {finding.event.kind} of today did not mend it"
+                    what = f"{finding.what}; a {finding.event.kind} of today did not fix it"
                     finding = replace(finding, what=what, event=None)
-            told.append(finding)
-    return told
+            asked.append(finding)
+    return asked
 
 
 async def _callback_findings(s: Services) -> list[Finding]:
@@ -101,7 +102,7 @@ async def _callback_findings(s: Services) -> list[Finding]:
     wanted = wanted_url(s)
     findings: list[Finding] = []
     try:
-        for wrong in await wrong_urls(s, await reading(s.dropbox_sign.account)):
+        for wrong in wrong_urls(s, await reading(s.esign.account)):
             if wrong.url is not None:
                 where = (
                     urlsplit(wrong.url).hostname or "something that is no address"
@@ -111,7 +112,7 @@ async def _callback_findings(s: Services) -> list[Finding]:
             elif may_restore(s):
                 await restore(s)
                 what = f"the {wrong.of}'s callback URL had been cleared; it is {wanted} again (set without an effect)"
-                findings.append(Finding(what, mended=True))
+                findings.append(Finding(what, fixed=True))
             else:
                 findings.append(Finding(f"the {wrong.of}'s callback URL is empty: set it to {wanted}"))
     except ConnectorError as problem:  # the rest is worth comparing all the same

@@ -1,13 +1,14 @@
-"""The ledger's contracts against Dropbox Sign: ends that were missed, sends and ends left half done, strangers."""
+"""The ledger's contracts against the vendor's requests: ends that were missed, sends and ends left half done, requests
+that this ledger does not know.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from connectors.dropbox_sign.records import SignatureRequest
-from flows.contracts.advance_on_signature import steps_of_end
+from flows.contracts.effect_keys import reported_key, steps_of_end
+from flows.contracts.esign import SignatureRequest
 from flows.contracts.requests import facts_of, stands
-from flows.contracts.send_contract import told_key
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import NewEvent
 from flows.processes import CONTRACT_DUE, SIGNATURE_CHECK, SIGNATURE_EVENT
@@ -22,7 +23,7 @@ def effect_keys(contract: Contract, survivor_id: str) -> list[str]:
     """The effects that say how far a contract has come; `survivor_id`: its deal's id now, after a merge another."""
     ends = (steps_of_end(contract, deal_id) for deal_id in {contract.deal_id, survivor_id})
     done_by = [key for steps in ends for keys in steps.values() for key in keys]
-    return [contract.effect_key, told_key(contract), *done_by]
+    return [contract.effect_key, reported_key(contract), *done_by]
 
 
 def contract_findings(
@@ -64,10 +65,10 @@ def _sending(books: Books, contract: Contract, seen: SignatureRequest | None) ->
             request_id=seen.id,
             token=contract.token,
         )
-        what = f"{revision} was in doubt, and Dropbox Sign has its request"
+        what = f"{revision} was in doubt, and {books.esign} has its request"
         findings.append(Finding(what, contract.deal_id, seen.id, check))
     elif seen is None and books.effects.get(contract.effect_key) == "quarantined":
-        what = f"{revision} is quarantined: look at Dropbox Sign, then `dealflow effects release`"
+        what = f"{revision} is quarantined: look at {books.esign}, then `dealflow effects release`"
         return [Finding(what, contract.deal_id)]
     findings.append(_resume(books, contract, f"{revision} was never sent to the end"))
     return findings
@@ -79,7 +80,7 @@ def _open(books: Books, contract: Contract, requests: Mapping[str, SignatureRequ
     if books.waits(contract.deal_id, *_SIGNATURE):
         return []
     if request_id not in requests:
-        what = "Dropbox Sign knows no such request: look there who removed it"
+        what = f"{books.esign} knows no such request: look there who removed it"
         return [Finding(what, contract.deal_id, request_id)]
     state = stands(contract, request_id, requests[request_id])
     if isinstance(state, Mismatch):
@@ -87,9 +88,11 @@ def _open(books: Books, contract: Contract, requests: Mapping[str, SignatureRequ
             Finding(f"the request is not the one that was sent: {state.reason}", contract.deal_id, request_id)
         ]
     if state != "open":
-        what = f"contract revision {contract.revision} is {state} at Dropbox Sign, and nobody told us"
+        what = (
+            f"contract revision {contract.revision} is {state} at {books.esign}, and no callback has said so"
+        )
         return [Finding(what, contract.deal_id, request_id, _check(books, contract, state))]
-    if not books.is_done(told_key(contract)) and not books.waits(contract.deal_id, CONTRACT_DUE):
+    if not books.is_done(reported_key(contract)) and not books.waits(contract.deal_id, CONTRACT_DUE):
         return [_resume(books, contract, f"the deal does not say that revision {contract.revision} was sent")]
     return []
 

@@ -1,10 +1,10 @@
-"""HubSpot's deals against the ledger's contracts: what a flow can mend is asked for, what a person did is told."""
+"""HubSpot's deals against the ledger's contracts: what a flow can fix is asked for, what a person did is reported."""
 
 from collections.abc import Mapping, Sequence
 
 from connectors.hubspot.client import Filter, Sort
 from connectors.hubspot.records import Record
-from flows.contracts.send_contract import told_key
+from flows.contracts.effect_keys import reported_key
 from flows.deals.stage_entries import watch_from_now
 from flows.ledger import contracts, inbox, mirror
 from flows.ledger.contracts import LIVE, Contract
@@ -60,7 +60,7 @@ def deal_findings(s: Services, portal: Portal, books: Books, deals: Mapping[str,
 def _words(books: Books, contract: Contract, deal: Record) -> list[str]:
     """The deal's own properties, once we have surely written them."""
     status, token = (deal.properties.get(f"dealflow_contract_{name}") for name in ("status", "token"))
-    if contract.state == "sending" or not books.is_done(told_key(contract)):
+    if contract.state == "sending" or not books.is_done(reported_key(contract)):
         return []
     found: list[str] = []
     if token != contract.token:

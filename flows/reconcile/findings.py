@@ -1,4 +1,4 @@
-"""What a reconciliation finds: an event for the flow that owns the deal, or something that a person is told."""
+"""What a reconciliation finds: an event for the flow that owns the deal, or something for a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not fit, in ids only. With `event` a flow mends it; `mended`: it was mended at once."""
+    """One thing that does not fit, in ids only. With `event` a flow fixes it; `fixed`: it was fixed at once."""
 
     what: str
     deal_id: str | None = None
     request_id: str | None = None
     event: NewEvent | None = None
-    mended: bool = False
+    fixed: bool = False
 
     @property
     def then(self) -> str:
         """What became of it."""
-        if self.mended:
-            return "mended"
+        if self.fixed:
+            return "fixed"
         return f"put into the inbox as {self.event.kind}" if self.event else "**look at it**"
 
 
@@ -37,7 +37,7 @@ class Books:
     """The ledger's side, read after the vendors': what has changed since the first reading is left out.
 
     `effects`: state by key. `open_rows`: (deal, kind) that the inbox will handle. `moving`: deals that are being
-    worked on, of which nothing is said until that has ended.
+    worked on, of which nothing is said until that has ended. `esign`: the e-signature vendor's name for people.
     """
 
     contracts: tuple[Contract, ...]
@@ -45,6 +45,7 @@ class Books:
     open_rows: frozenset[tuple[str, str]]
     moving: frozenset[str]
     now: datetime
+    esign: str
 
     def is_done(self, *keys: str) -> bool:
         """Whether one of these effects is done."""
@@ -75,7 +76,7 @@ class Reconciled:
     removed: dict[str, int] = field(default_factory=dict)
 
     def count(self, then: str) -> int:
-        """How many findings were `mended`, `asked` for in the inbox, or are left to `look` at."""
+        """How many findings were fixed (`mended`), `asked` for in the inbox, or are left to `look` at."""
         return sum(_kind(finding) == then for finding in self.findings)
 
     @property
@@ -83,7 +84,7 @@ class Reconciled:
         """One line."""
         compared = ", ".join(f"{n} {name}" for name, n in self.compared.items())
         parts = [
-            f"{self.count('mended')} mended",
+            f"{self.count('mended')} fixed",
             f"{self.count('asked')} put into the inbox",
             f"{self.count('look')} to look at",
         ]
@@ -120,6 +121,7 @@ class Reconciled:
 
 
 def _kind(finding: Finding) -> str:
-    if finding.mended:
+    """What became of it, as `--json` names it: these three words are others' to rely on."""
+    if finding.fixed:
         return "mended"
     return "asked" if finding.event else "look"

@@ -35,6 +35,7 @@ class Hold:
     """A business "no": why nothing is sent, in words a rep can act on (no personal data)."""
 
     reasons: tuple[str, ...]
+    summary: str = "contract not sent"
 
 
 def choose_signers(
@@ -80,7 +81,7 @@ def choose_signers(
 
 @dataclass(frozen=True)
 class RequestFacts:
-    """A signature request as read back from Dropbox Sign, in our words."""
+    """A signature request as read back from the vendor, in our words."""
 
     request_id: str
     complete: bool
@@ -91,7 +92,6 @@ class RequestFacts:
     token: str
     deal_id: str
     statuses: tuple[str, ...]  # one per signer, the vendor's open set
-    decline_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ SignatureState = Literal["open", "completed", "declined", "expired", "canceled",
 
 @dataclass(frozen=True)
 class Mismatch:
-    """The request does not belong to the contract it claims: nothing is done, a person is told."""
+    """The request does not belong to the contract it claims: nothing is done, and a person must know."""
 
     reason: str
 

@@ -227,7 +227,7 @@ async def dry_run(s: Services, found: Found) -> Report:
             s,
             ledger=ledger,
             hubspot=s.hubspot.read_only(),
-            dropbox_sign=s.dropbox_sign.read_only(),
+            esign=s.esign.read_only(),
             planned=planned,
         )
         try:

@@ -281,9 +281,7 @@ def test_all_callbacks_lost_the_deal_is_won_all_the_same(stack: Stack) -> None:
         return found if found["state_type"] not in ("SCHEDULED", "PENDING", "RUNNING") else None
 
     ended = stack.until("the reconciliation has ended", at_its_end)
-    assert (
-        ended["state_type"] == "COMPLETED" and "1 mended, 1 put into the inbox" in ended["state"]["message"]
-    )
+    assert ended["state_type"] == "COMPLETED" and "1 fixed, 1 put into the inbox" in ended["state"]["message"]
     (artifact,) = stack.prefect.post(
         "/artifacts/filter", {"artifacts": {"key": {"any_": ["reconcile"]}}, "limit": 5}
     )

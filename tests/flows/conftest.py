@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -252,9 +252,10 @@ async def s(world: StandIns, settings: Settings) -> AsyncIterator[Services]:
     opened.clock = world.now
     key = settings.dropbox_sign_api_key
     assert key is not None
-    opened.sender = ContractSender(
+    sender = ContractSender(
         key.get_secret_value(), base_url=settings.dropbox_sign_base_url, timeout_s=(2.0, 2.0)
     )
+    opened.esign = replace(opened.esign, sender=sender)
     with services.override(opened):
         yield opened
     await opened.close()

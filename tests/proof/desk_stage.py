@@ -7,7 +7,7 @@ time-outs: nothing here is killed, so a story takes well under a second.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import httpx
 from config.files import read_yaml
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
+from connectors.dropbox_sign.service import DropboxSign
 from connectors.http.errors import ConnectorError
 from connectors.http.exchange import Timeouts, make_http
 from connectors.hubspot.client import HubSpotClient
@@ -227,20 +228,22 @@ async def open_stage(
         s.hubspot = HubSpotClient(
             TOKEN, base_url=s.settings.hubspot_base_url, http=hub, timeouts=TIMES, on_call=desk.tally.called
         )
-        s.dropbox_sign = DropboxSignClient(
+        client = DropboxSignClient(
             API_KEY,
             base_url=s.settings.dropbox_sign_base_url,
             http=sign,
             timeouts=TIMES,
             on_call=desk.tally.called,
         )
-        s.sender = sender_at(desk, s.settings.dropbox_sign_base_url)
+        assert isinstance(s.esign, DropboxSign)
+        sender = sender_at(desk, s.settings.dropbox_sign_base_url)
+        s.esign = replace(s.esign, client=client, sender=sender)
         await house.world.mail()  # what earlier stories left in the log is not this one's
         yield DeskStage(house, home, desk, courier, scheduled, a_person, follow_ups)
 
 
 def sender_at(desk: Desk, base_url: str, on_call: Callable[[], None] = lambda: None) -> ContractSender:
-    """The sender of contracts at this address; `on_call` is told of each call, in the sender's own thread."""
+    """The sender of contracts at this address; `on_call` is called with each call, in the sender's own thread."""
 
     def called(call: object) -> None:
         desk.tally.called(call)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from connectors.dropbox_sign.service import DropboxSign
 from flows.trials.rehearsal.world import API_KEY
 from tests.proof.desk_stage import TOKEN, DeskStage, judged, open_stage, sender_at, tidy
 from tests.proof.director import House
@@ -272,7 +273,10 @@ async def _with_nobody_there(stage: DeskStage, case: Case) -> Verdict:
     door = Forwarder((parts.hostname or "", parts.port or 0), listening=False)
     try:
         base_url = f"http://127.0.0.1:{door.port}/v3"
-        stage.desk.s.sender = sender_at(stage.desk, base_url, on_call=door.restore)
+        esign = stage.desk.s.esign
+        assert isinstance(esign, DropboxSign)
+        sender = sender_at(stage.desk, base_url, on_call=door.restore)
+        stage.desk.s.esign = replace(esign, sender=sender)
         verdict = await _play(stage, case.endpoint.story)
     finally:
         door.close()

@@ -18,6 +18,7 @@ import httpx
 from config.settings import Settings
 from connectors.dropbox_sign.client import DropboxSignClient
 from connectors.dropbox_sign.sender import ContractSender
+from connectors.dropbox_sign.service import DropboxSign
 from connectors.http.exchange import CallRecord
 from connectors.http.pacing import dropbox_sign_pace
 from connectors.hubspot.client import HubSpotClient
@@ -112,7 +113,7 @@ class Desk:
         await sweep(self.s)
 
     async def follow_up(self) -> None:
-        """The scheduled look for deals that do not get on."""
+        """The scheduled check for stalled deals."""
         await follow_up_sweep.sweep(self.s)
 
     async def _round(self) -> int:
@@ -164,11 +165,13 @@ async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) 
         s.hubspot = HubSpotClient(
             "rehearsal", base_url=settings.hubspot_base_url, http=hubspot_http, on_call=tally.called
         )
-        s.dropbox_sign = DropboxSignClient(
-            key, base_url=settings.dropbox_sign_base_url, http=sign_http, on_call=tally.called
+        s.esign = DropboxSign(
+            DropboxSignClient(
+                key, base_url=settings.dropbox_sign_base_url, http=sign_http, on_call=tally.called
+            ),
+            ContractSender(key, base_url=settings.dropbox_sign_base_url, on_call=tally.called),
+            dropbox_sign_pace(standard=_PLENTY, high=_PLENTY),
         )
-        s.sender = ContractSender(key, base_url=settings.dropbox_sign_base_url, on_call=tally.called)
-        s.sign_pace = dropbox_sign_pace(standard=_PLENTY, high=_PLENTY)
         tokens = random.Random(f"{seed} tokens")
         s.new_token = lambda: f"{tokens.getrandbits(128):032x}"
         s.dice = random.Random(f"{seed} dice")

@@ -143,11 +143,11 @@ async def test_follow_up(sign: Any, client: DropboxSignClient, sender: ContractS
 async def test_account(sign: Any, client: DropboxSignClient, sender: ContractSender) -> None:
     """The callback URL that was cleared can be seen and set back."""
     url = "http://127.0.0.1:9/callback"
-    await asyncio.to_thread(sender.set_account_callback, url)
+    after = await asyncio.to_thread(sender.set_account_callback, url)
     assert (await client.account()).callback_url == url
     sign.put("callback", url=None)
     assert (await client.account()).callback_url is None
-    assert (await asyncio.to_thread(sender.get_account)).id == (await client.account()).id
+    assert after.id == (await client.account()).id
 
 
 async def test_template(sign: Any, client: DropboxSignClient, sender: ContractSender) -> None:

@@ -145,7 +145,6 @@ async def everything(standing, client, sender, contract_path):
     await client.download_pdf(request_id)
     await client.account()
     await client.api_app(standing.get("/_sandbox/state")["apps"][0]["client_id"])
-    await asyncio.to_thread(sender.get_account)
     await asyncio.to_thread(sender.set_account_callback, f"{standing.url}/other")
     await client.cancel(request_id)
 

@@ -1,6 +1,7 @@
 """The contract flow against the stand-ins: one request at Dropbox Sign, or held with every reason named."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ async def _contract(s: Any, deal_id: str) -> Any:
 
 
 async def test_a_ready_deal_gets_one_contract(world: Any, desk: Any, sales: Any) -> None:
-    """All criteria met: one request to client and counter-signer in this order, and the deal tells of it."""
+    """All criteria met: one request to client and counter-signer in this order, and the deal says so."""
     deal_id = await sales.deal("closing")
 
     end = await desk.do(send_contract, "contract.due", deal_id)
@@ -105,10 +106,10 @@ async def test_what_is_missing_is_named_and_nothing_is_sent(
     end = await desk.do(send_contract, "contract.due", deal_id)
 
     assert isinstance(end, Outcome) and end.state == "held", end
-    told = "\n".join(end.reasons)
+    said = "\n".join(end.reasons)
     for name in names:
-        assert name in told
-    assert "@" not in told and "Ada" not in told
+        assert name in said
+    assert "@" not in said and "Ada" not in said
     assert world.calls("sign", "/send") == [] and world.record("deals", deal_id) == before
     assert await _contract(desk.s, deal_id) is None
 
@@ -257,12 +258,13 @@ async def test_refused_connections_are_safe_to_repeat(world: Any, desk: Any, sal
     """Nobody listened, so nothing was sent: the next try sends, without any look before it."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)
-    good, key = desk.s.sender, desk.s.settings.dropbox_sign_api_key.get_secret_value()
-    desk.s.sender = ContractSender(key, base_url="http://127.0.0.1:1/v3", timeout_s=(0.5, 0.5))
+    good, key = desk.s.esign, desk.s.settings.dropbox_sign_api_key.get_secret_value()
+    nobody = ContractSender(key, base_url="http://127.0.0.1:1/v3", timeout_s=(0.5, 0.5))
+    desk.s.esign = replace(good, sender=nobody)
 
     first = await desk.run(send_contract, event_id)
     assert isinstance(first, TransientError) and first.applied == "no"
-    desk.s.sender = good
+    desk.s.esign = good
     end = await desk.run(send_contract, event_id)
 
     assert end.state == "done" and len(world.requests(deal_id)) == 1
@@ -330,10 +332,10 @@ async def test_a_worker_that_died_while_sending_is_taken_over(world: Any, desk: 
     assert (await _contract(desk.s, deal_id)).state == "open"
 
 
-async def test_refused_is_held_with_the_reason_and_mended_goes_out_as_a_new_revision(
+async def test_refused_is_held_with_the_reason_and_corrected_goes_out_as_a_new_revision(
     world: Any, desk: Any, sales: Any
 ) -> None:
-    """A 400 is final for that text: held and told; after the mend the same event sends revision 2."""
+    """A 400 is final for that text: held with the reason; once corrected, the same event sends revision 2."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)
     body = {"error": {"error_name": "invalid_recipient", "error_msg": "no", "error_path": "signers[0]"}}
@@ -352,7 +354,7 @@ async def test_refused_is_held_with_the_reason_and_mended_goes_out_as_a_new_revi
     assert request["signers"][0]["email"] == "ada.b@buyer.example"
 
 
-async def test_refused_and_not_mended_is_not_asked_again(world: Any, desk: Any, sales: Any) -> None:
+async def test_refused_and_not_corrected_is_not_asked_again(world: Any, desk: Any, sales: Any) -> None:
     """Held events are looked at every quarter of an hour: an unchanged contract is not sent to be refused again."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)
@@ -399,7 +401,26 @@ async def test_a_deal_pulled_back_while_the_send_waits_is_not_sent(world: Any, d
     assert world.requests(deal_id)[0]["metadata"]["revision"] == "2"
 
 
-async def test_a_sender_on_hold_is_told(world: Any, desk: Any, sales: Any) -> None:
+async def test_a_deal_pulled_back_while_its_send_waits_for_its_place_is_not_sent(
+    world: Any, desk: Any, sales: Any
+) -> None:
+    """The vendor's limit made the first send wait for half a minute: the deal is read again before it leaves."""
+    deal_id = await sales.deal("closing")
+
+    class Queue:
+        async def wait(self, _names: Any, _lane: Any) -> None:
+            world.advance(31)
+            await sales.move(deal_id, "discussion")
+
+    desk.s.esign = replace(desk.s.esign, pace=Queue())
+    end = await desk.do(send_contract, "contract.due", deal_id)
+
+    assert end.state == "ignored" and "left the stage before the contract was sent" in end.summary
+    assert world.calls("sign", "/send") == [] and world.requests(deal_id) == []
+    assert (await _contract(desk.s, deal_id)).state == "canceled"
+
+
+async def test_a_sender_on_hold_is_reported(world: Any, desk: Any, sales: Any) -> None:
     """The vendor took it but asks nobody to sign until the sender's address is confirmed: said loudly."""
     world.sign.put("/_sandbox/limits", json={"unconfirmed_sender": True}).raise_for_status()
     deal_id = await sales.deal("closing")
@@ -409,7 +430,9 @@ async def test_a_sender_on_hold_is_told(world: Any, desk: Any, sales: Any) -> No
     assert "ON HOLD" in end.summary and "ON HOLD" in end.reasons[0] and len(world.requests(deal_id)) == 1
 
 
-async def test_the_deal_is_told_once_even_if_hubspot_stumbles(world: Any, desk: Any, sales: Any) -> None:
+async def test_the_contract_is_reported_once_even_if_hubspot_fails_meanwhile(
+    world: Any, desk: Any, sales: Any
+) -> None:
     """Sent, then HubSpot loses the answer to the note: the next try completes it without a second send or note."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)

@@ -6,6 +6,7 @@ import pytest
 
 from connectors.http.errors import TransientError
 from flows.contracts import send_contract
+from flows.contracts.esign import nothing_to_check
 from flows.follow_up import follow_up
 from flows.ledger import effects
 from flows.processes import FOLLOW_UP_DUE
@@ -60,7 +61,7 @@ async def test_only_those_whose_turn_it_is(world: Any, desk: Any, sent: tuple[st
 async def test_not_within_the_hour(world: Any, desk: Any, sent: tuple[str, str]) -> None:
     """Somebody has reminded them by hand half an hour ago: Dropbox Sign is not even asked."""
     deal_id, request_id = sent
-    await desk.s.dropbox_sign.remind(request_id, ADA)
+    await desk.s.esign.client.remind(request_id, ADA)
     world.advance(0.5 * HOUR_S)
     world.forget_calls()
 
@@ -113,7 +114,7 @@ async def test_nobody_to_remind(world: Any, desk: Any, sales: Any, sent: tuple[s
     """The address bounced, the contract was declined or cancelled, or there is none: said, and a task all the same."""
     deal_id, request_id = sent
     if does == "cancel":
-        await desk.s.dropbox_sign.cancel(request_id)
+        await desk.s.esign.cancel(request_id, before_send=nothing_to_check)
         world.advance(60)
     elif does == "none":
         deal_id = await sales.deal("closing", name="b", contact=None, company=None)

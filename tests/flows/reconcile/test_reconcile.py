@@ -1,6 +1,6 @@
-"""Reconciling: without any callback the end is the same, only later; what people did is told and left alone.
+"""Reconciling: without any callback the end is the same, only later; what people did is reported and left alone.
 
-No callback URL is set at the stand-in: nothing that happens at Dropbox Sign is ever told to us.
+No callback URL is set at the stand-in: nothing that happens at Dropbox Sign ever reaches us.
 """
 
 import re
@@ -57,7 +57,11 @@ class Office:
         url = f"{self.desk.s.settings.base_url}/webhooks/dropbox-sign"
         if not settings:
             self.world.sign.put("/_sandbox/callback", json={"url": url}).raise_for_status()
-        s = replace(self.desk.s, settings=self.desk.s.settings.model_copy(update=settings))
+        s = replace(
+            self.desk.s,
+            settings=self.desk.s.settings.model_copy(update=settings),
+            esign=replace(self.desk.s.esign, client_id=settings.get("dropbox_sign_client_id")),
+        )
         done = await reconcile_all(s)
         if not settings:
             self.world.sign.put("/_sandbox/callback", json={"url": None}).raise_for_status()
@@ -173,8 +177,8 @@ async def test_killed_before_the_pdf_was_filed(office: Office) -> None:
     assert len(state["notes"]) == 2 and (await office.compare()).findings == []
 
 
-async def test_a_check_that_did_not_help_is_told(office: Office) -> None:
-    """The same finding is put into the inbox once a day; when it is still there, a person is told."""
+async def test_a_check_that_did_not_help_is_reported(office: Office) -> None:
+    """The same finding is put into the inbox once a day; when it is still there, a person has to look."""
     await office.contract_out()
     _declines(office)
     assert (await office.compare()).count("asked") == 1
@@ -182,13 +186,13 @@ async def test_a_check_that_did_not_help_is_told(office: Office) -> None:
         await tx.execute(tables.inbox.update().values(state="ignored"))
 
     again = await office.compare()
-    assert again.count("asked") == 0 and "of today did not mend it" in whats(again, "look")[0]
+    assert again.count("asked") == 0 and "of today did not fix it" in whats(again, "look")[0]
     office.world.advance(86_400)
     assert (await office.compare()).count("asked") == 1
 
 
 async def test_a_send_that_was_cut_off_is_brought_to_its_end(office: Office) -> None:
-    """Sent, the answer lost, the event gone: adopted and told on the deal; Dropbox Sign got one contract."""
+    """Sent, the answer lost, the event gone: adopted and reported on the deal; Dropbox Sign got one contract."""
     office.deal_id = await office.sales.deal("closing")
     due = await office.desk.record("contract.due", office.deal_id)
     office.world.fault("sign", "reset_after", r"/send$")
@@ -222,7 +226,7 @@ async def test_resuming_never_sends_a_new_revision(office: Office) -> None:
 
 
 async def test_a_quarantined_send_is_left_to_a_person(office: Office) -> None:
-    """Nobody can tell whether it went out: told, not tried."""
+    """Nobody can tell whether it went out: reported, not tried."""
     office.deal_id = await office.sales.deal("closing")
     due = await office.desk.record("contract.due", office.deal_id)
     office.world.fault("sign", "reset_before", r"/send$", times=4)
@@ -236,7 +240,7 @@ async def test_a_quarantined_send_is_left_to_a_person(office: Office) -> None:
     assert done.count("asked") == 0 and "quarantined" in whats(done, "look")[0]
 
 
-async def test_strangers_are_told(office: Office) -> None:
+async def test_unknown_requests_are_reported(office: Office) -> None:
     """A request with our metadata that the ledger does not know, and two that are open on one deal."""
     await office.contract_out()
     async with office.desk.s.ledger.read() as tx:
@@ -307,7 +311,7 @@ async def _deleted(office: Office) -> None:
         (_deleted, ["HubSpot has no such deal any more; its contract is open"]),
     ],
 )
-async def test_what_a_person_did_is_told_and_not_undone(
+async def test_what_a_person_did_is_reported_and_not_undone(
     office: Office, change: Change, says: list[str]
 ) -> None:
     """Reported each time, with the deal's link; nothing is put into the inbox, nothing is written."""
@@ -364,7 +368,7 @@ async def test_a_deal_that_came_into_closing_unnoticed(office: Office) -> None:
 
 
 async def test_deals_of_before_the_first_start_get_nothing(office: Office) -> None:
-    """They stand in Closing since before: noticed once, never sent to, never told."""
+    """They stand in Closing since before: noticed once, never sent to, never reported."""
     office.deal_id = await office.sales.deal("closing")
     office.world.advance(30)
     await watch_from_now(office.desk.s)
@@ -375,7 +379,7 @@ async def test_deals_of_before_the_first_start_get_nothing(office: Office) -> No
     assert (await office.compare()).findings == [] and office.world.requests() == []
 
 
-async def test_an_event_that_ended_without_a_contract_is_told(office: Office) -> None:
+async def test_an_event_that_ended_without_a_contract_is_reported(office: Office) -> None:
     """It came into Closing after the first start, and nothing will send: a person looks."""
     await watch_from_now(office.desk.s)
     office.world.advance(1)
@@ -392,7 +396,7 @@ async def test_an_event_that_ended_without_a_contract_is_told(office: Office) ->
 
 
 async def test_a_cleared_callback_url_is_set_again(office: Office) -> None:
-    """Dropbox Sign cleared it: it is ours again, which is told; the second time there is nothing to do."""
+    """Dropbox Sign cleared it: it is ours again, which is reported; the second time there is nothing to do."""
     wanted = f"{office.desk.s.settings.base_url}/webhooks/dropbox-sign"
 
     done = await office.compare(dropbox_sign_callback="restore")
@@ -400,7 +404,7 @@ async def test_a_cleared_callback_url_is_set_again(office: Office) -> None:
     assert whats(done, "mended") == [
         f"the account's callback URL had been cleared; it is {wanted} again (set without an effect)"
     ]
-    assert (await office.desk.s.dropbox_sign.account()).callback_url == wanted
+    assert (await office.desk.s.esign.client.account()).callback_url == wanted
     assert (await office.compare(dropbox_sign_callback="restore")).findings == []
 
 
@@ -415,7 +419,7 @@ async def test_a_cleared_callback_url_is_set_again(office: Office) -> None:
         ({"dropbox_sign_callback": "report"}, None, "callback URL is empty: set it to"),
     ],
 )
-async def test_a_callback_url_that_is_not_ours_to_set_is_told(
+async def test_a_callback_url_that_is_not_ours_to_set_is_reported(
     office: Office, given: dict[str, Any], url: str | None, says: str
 ) -> None:
     """Somebody else's address is never taken away; with `report` an empty one is left empty as well."""
@@ -424,11 +428,11 @@ async def test_a_callback_url_that_is_not_ours_to_set_is_told(
     done = await office.compare(**given)
 
     assert says in whats(done, "look")[0] and "secret-path" not in done.report(office.desk.s)
-    assert (await office.desk.s.dropbox_sign.account()).callback_url == url
+    assert (await office.desk.s.esign.client.account()).callback_url == url
 
 
-async def test_an_api_apps_foreign_callback_url_is_told(office: Office) -> None:
-    """The app's address may outrank the account's: somebody else's there is told, none at all is well."""
+async def test_an_api_apps_foreign_callback_url_is_reported(office: Office) -> None:
+    """The app's address may outrank the account's: somebody else's there is reported, none at all is well."""
     (app,) = office.world.sign.get("/_sandbox/state").json()["apps"]
     url = f"{office.desk.s.settings.base_url}/webhooks/dropbox-sign"
     office.world.sign.put("/_sandbox/callback", json={"url": url}).raise_for_status()
