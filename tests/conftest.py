@@ -10,19 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from flows.ledger.database import Ledger, open_ledger
 from tests.postgres import PostgresServer, find_server, wait_for
 
+pytest_plugins = ["tests.amount"]
 _SKIPPED = pytest.StashKey[str]()
-# Machines are shared: how long drawing examples or a call takes says nothing about the code.
-hypothesis.settings.register_profile(
-    "dealflow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("dealflow")
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
