@@ -4,11 +4,13 @@ Marked `full`: runs in `make test-full` only. Marked `sampled`, and every hypoth
 cases there. Everything else runs in `make test` only. What a run leaves out is counted in its last lines.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 
+T = TypeVar("T")
 FEW_EXAMPLES = 50
 _LEFT_OUT = pytest.StashKey[int]()
 _run: dict[str, bool] = {"full": False}
@@ -22,6 +24,12 @@ def is_full() -> bool:
 def few(all_of_them: int, sample: int) -> int:
     """`sample` in `make test`, all in `make test-full`."""
     return all_of_them if is_full() else sample
+
+
+def spread(cases: Sequence[T], sample: int) -> Sequence[T]:
+    """About `sample` of the cases, evenly, the last one among them; all in `make test-full`."""
+    step = max(1, len(cases) // few(len(cases), sample))
+    return cases[len(cases) - 1 :: -step][::-1] if cases else cases
 
 
 def examples(all_of_them: int) -> int:

@@ -16,9 +16,16 @@ import sqlalchemy as sa
 from flows.ledger.database import Ledger, open_ledger
 from tests.postgres import PostgresServer, find_server, wait_for
 
-pytest_plugins = ["tests.amount"]
+pytest_plugins = ["tests.amount", "tests.stack"]
 _SKIPPED = pytest.StashKey[str]()
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup: a file's tests stay in one process, and so do all that need the Prefect server."""
+    for item in items:
+        group = "prefect" if "prefect_server" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
