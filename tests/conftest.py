@@ -21,10 +21,12 @@ _SKIPPED = pytest.StashKey[str]()
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With --dist loadgroup: a file's tests stay in one process, and so do all that need the Prefect server."""
     for item in items:
-        group = "prefect" if "prefect_server" in getattr(item, "fixturenames", ()) else str(item.path)
+        served = "prefect_server" in getattr(item, "fixturenames", ())
+        group = "prefect" if served else f"{item.path.parent.name}.{item.path.stem}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 
