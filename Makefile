@@ -10,11 +10,14 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests of one file stay in one process, for what they share; the long ones (acceptance) come first.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Tests of one file stay in one process, for what they share, and all that need the Prefect server do (tests/conftest.py);
+# the long ones (acceptance) come first.
+PARALLEL ?= -n 2 --dist loadgroup --no-loadscope-reorder
+# Hundreds of our modules are imported by dozens of processes: compiled once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit crash bench lock clean
+.PHONY: help demo test test-full lint types imports unit crash bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -24,6 +27,9 @@ demo: $(VENV)/.runtime ## A lead becomes a signed, won deal, on stand-ins (KEEP=
 
 test: $(VENV)/.dev ## Lint, types, import contracts and all tests
 	@$(MAKE) --no-print-directory lint types imports unit
+
+test-full: $(VENV)/.dev ## What `make test` samples, all of it: examples, faults, more crashes, every example process
+	@$(BIN)/pytest $(PARALLEL) --full $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check .

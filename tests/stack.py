@@ -6,13 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from config.settings import Settings
+from connectors.hubspot.portal import Portal
 from flows.operations.launch import HOST, Part, Parts, free_port, prefect_environment
+from flows.provision.plan import plan
+from flows.services import load_process
 
 LEADS_TOKEN = "test-leads-token"
 LEAD = {
@@ -78,6 +83,18 @@ class PrefectServer:
         return found
 
 
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """Starting it costs 20 s of CPU: all tests that need it run in one process of pytest-xdist (tests/conftest.py)."""
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    try:
+        server.start()
+        server.parts.run("setup", "setup")
+        yield server
+    finally:
+        server.stop()
+
+
 class Stack:
     """Sandbox, gateway and worker of one test, on a fresh ledger."""
 
@@ -122,7 +139,8 @@ class Stack:
             "DEALFLOW_CONTRACT_LOOKS_S": "3,3",
             **settings,
         }
-        self.parts.run("provision", "provision", "--apply")
+        for change in plan(Portal("test-token", urls["hubspot"]), load_process(Settings())):
+            change.apply()
         gateway = self.parts.dealflow("gateway", "gateway")
         self.start_worker(wait=False)
         self.parts.wait_for(gateway, f"{self.gateway}/healthz")

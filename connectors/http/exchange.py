@@ -7,9 +7,11 @@ Nothing is retried, no redirect is followed, no proxy is taken from the environm
 import asyncio
 import json
 import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NoReturn
 
 import httpx
@@ -104,7 +106,14 @@ def make_http(timeouts: Timeouts | None = None, *, max_connections: int = 20) ->
         limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
         trust_env=False,
         follow_redirects=False,
+        verify=_tls(),
     )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading all certificate authorities takes a moment; every client of this process may share them."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Exchange:

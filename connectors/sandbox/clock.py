@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 log = logging.getLogger(__name__)
 
 Job = Callable[[], Awaitable[None]]
+Mark = tuple[float, float | None]
+"""Where a clock stands: its offset from real time, or the instant at which it is frozen."""
 
 
 @dataclass(order=True)
@@ -75,6 +77,15 @@ class Clock:
         self._move_to(target_s)
         async with self._busy:  # what fired by itself just before this call has ended, too
             return fired
+
+    def mark(self) -> Mark:
+        """Where time stands, for `go_back`."""
+        return self._offset_s, self._still_s
+
+    def go_back(self, mark: Mark) -> None:
+        """The one way back in time, for a snapshot: as far from real time as then. Timers keep their due times."""
+        self._offset_s, self._still_s = mark
+        self._changed.set()
 
     def clear(self) -> None:
         """Forget all timers (used by reset)."""

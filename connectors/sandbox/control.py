@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sandbox.deliveries import Mischief
 from connectors.sandbox.faults import Fault, FaultKind
+from connectors.sandbox.snapshots import NotAtRest, Snapshots
 from connectors.sandbox.world import Bench
 
 
@@ -57,7 +58,13 @@ class ResetIn(_Strict):
     seed: int = 0
 
 
-def control_router(bench: Bench, reset: Callable[[int], None]) -> APIRouter:
+class SnapshotIn(_Strict):
+    """Which snapshot."""
+
+    name: str = Field("set-up", min_length=1, max_length=100)
+
+
+def control_router(bench: Bench, reset: Callable[[int], None], snapshots: Snapshots) -> APIRouter:
     """The shared `/_sandbox` routes for one stand-in. `reset(seed)` empties its state and its bench."""
     router = APIRouter(prefix="/_sandbox", tags=["sandbox"])
 
@@ -136,4 +143,30 @@ def control_router(bench: Bench, reset: Callable[[int], None]) -> APIRouter:
         reset(wanted.seed if wanted else 0)
         return {"ok": True}
 
+    _snapshots(router, bench, snapshots)
     return router
+
+
+def _snapshots(router: APIRouter, bench: Bench, snapshots: Snapshots) -> None:
+    @router.post("/snapshot", status_code=201)
+    async def snapshot(wanted: SnapshotIn | None = None) -> dict[str, Any]:
+        """Keep everything under a name: records, ids, set-up, files, limits, log, faults, deliveries, time.
+
+        409 while something is under way. The last twenty are kept; a reset does not forget them.
+        """
+        name = (wanted or SnapshotIn()).name
+        try:
+            snapshots.take(name)
+        except NotAtRest as reason:
+            raise HTTPException(409, str(reason)) from reason
+        return {"name": name, "now_ms": bench.clock.now_ms()}
+
+    @router.post("/restore")
+    async def restore(wanted: SnapshotIn | None = None) -> dict[str, Any]:
+        """Everything as that snapshot has it. The clock goes back for both stand-ins: restore both."""
+        name = (wanted or SnapshotIn()).name
+        try:
+            snapshots.restore(name)
+        except KeyError as missing:
+            raise HTTPException(404, f"there is no snapshot {name!r}") from missing
+        return {"name": name, "now_ms": bench.clock.now_ms()}

@@ -122,6 +122,24 @@ class Deliveries:
         self._builds.clear()
         self.mischief = Mischief()
 
+    def kept(self) -> dict[str, object]:
+        """What a snapshot keeps; `builds` come beside it. Ids count on, so that a late answer finds no other's row."""
+        return {
+            "_rows": self._rows,
+            "_dice": self._dice,
+            "mischief": self.mischief,
+            "retry_delays_s": self.retry_delays_s,
+        }
+
+    def builds(self) -> dict[int, Build]:
+        """How each delivery is built."""
+        return dict(self._builds)
+
+    def take_back(self, kept: dict[str, object], builds: Mapping[int, Build]) -> None:
+        """What a snapshot kept."""
+        vars(self).update(kept)
+        self._builds = dict(builds)
+
     async def close(self) -> None:
         """Stop what is in flight."""
         for task in list(self._tasks):

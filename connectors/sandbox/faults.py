@@ -89,6 +89,14 @@ class Faults:
         """All planted faults with their hits."""
         return [asdict(f) for f in self._faults]
 
+    def kept(self) -> dict[str, object]:
+        """Everything, for a snapshot."""
+        return dict(vars(self))
+
+    def take_back(self, kept: dict[str, object]) -> None:
+        """What a snapshot kept."""
+        vars(self).update(kept)
+
     def clear(self) -> None:
         """Take all faults away."""
         self._faults.clear()

@@ -64,6 +64,14 @@ class RequestLog:
         """How many requests came in all."""
         return self._n
 
+    def kept(self) -> dict[str, object]:
+        """Everything, for a snapshot."""
+        return {"_rows": self._rows, "_n": self._n, "counts": self.counts}
+
+    def take_back(self, kept: dict[str, object]) -> None:
+        """What a snapshot kept."""
+        vars(self).update(kept)
+
     def clear(self) -> None:
         """Forget everything (used by reset)."""
         self._rows.clear()

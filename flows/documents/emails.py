@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from flows.documents import fast_yaml
 from flows.documents.render import DocumentError
 from flows.documents.text import LocaleText, UnknownLocale, show_values
 from flows.errors import FlowError
@@ -103,7 +104,7 @@ def _load(path: Path) -> EmailTemplate:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = fast_yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
         raise TemplateError(path.stem, [f"cannot be read ({type(problem).__name__})"]) from None
     except yaml.YAMLError as problem:

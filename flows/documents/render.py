@@ -25,6 +25,7 @@ from typing import Any, Final
 import yaml
 from pypdf import PdfReader
 
+from flows.documents import fast_yaml
 from flows.documents.text import LocaleText, UnknownLocale, show_pricing, show_values
 from flows.documents.typst import TypesetError, Typesetter, canonical, texts_in
 from flows.errors import FlowError
@@ -300,7 +301,7 @@ def _is_rendered(name: str) -> bool:
 
 def _yaml(data: bytes, name: str) -> dict[str, Any]:
     try:
-        parsed = yaml.safe_load(data)
+        parsed = fast_yaml.safe_load(data)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise TemplateError(name, [f"YAML is unreadable at line {mark.line + 1 if mark else '?'}"]) from None

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -33,12 +34,19 @@ class TypesetError(FlowError, RuntimeError):
     """The layout or a character in it cannot be set; the text holds file and line, and no value."""
 
 
+@cache
+def _built_in_fonts() -> typst.Fonts:
+    """Typst's own fonts: reading them takes a moment, and they are the same for every template."""
+    return typst.Fonts(include_system_fonts=False)
+
+
 class Typesetter:
     """The compilers of one template, kept warm; safe to share between threads."""
 
     def __init__(self, name: str, font_folders: Sequence[Path]) -> None:
         self._name = name
-        self._fonts = typst.Fonts(include_system_fonts=False, font_paths=list(font_folders))
+        own = typst.Fonts(include_system_fonts=False, font_paths=list(font_folders)) if font_folders else None
+        self._fonts = own or _built_in_fonts()
         self._idle: list[typst.Compiler] = []
         self._lock = Lock()
 

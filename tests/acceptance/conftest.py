@@ -8,21 +8,22 @@ import pytest
 from tests.stack import PrefectServer, Stack
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
-    try:
-        server.start()
-        server.parts.run("setup", "setup")
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
 def stack(tmp_path: Path, prefect_server: PrefectServer) -> Iterator[Stack]:
+    """Parts of this test's own."""
     built = Stack(tmp_path, prefect_server)
     try:
+        yield built
+    finally:
+        built.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Iterator[Stack]:
+    """Running parts for tests that look at records of their own only: starting them costs 10 s of CPU."""
+    built = Stack(tmp_path_factory.mktemp("stack"), prefect_server)
+    try:
+        built.start()
         yield built
     finally:
         built.stop()

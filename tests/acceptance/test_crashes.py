@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.amount import few, spread
 from tests.postgres import PostgresServer
 from tests.proof.crashes import Case, Ledgers, Played, learn, play
 from tests.proof.databases import PostgresLedgers, SqliteLedgers
 from tests.proof.director import Theatre, open_theatre
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
-_SOME = 8
 _FOLLOWED_UP = {"create_emails", "update_deals", "remind"}
 _LEARNED: dict[Case, Played] = {}
 
@@ -42,12 +42,14 @@ def ledgers(request: pytest.FixtureRequest, tmp_path: Path) -> Ledgers:
     return PostgresLedgers(server.database())
 
 
+@pytest.mark.sampled
 async def test_killed_anywhere_all_ends_well(theatre: Theatre, ledgers: Ledgers) -> None:
     """From the lead to the won deal, killed once: one contract, one move, one file, one note each, nothing lost."""
     points = (await learned(theatre, ledgers, Case("sign"))).points
     assert len(points) > 250 and any("dropbox_sign send" in name for name in points)
     assert {name.split()[0] for name in points} == {"before", "after"}
-    for at in range(len(points) // _SOME, len(points), len(points) // _SOME):
+    some = few(24, 4)
+    for at in range(len(points) // some, len(points), len(points) // some):
         played = await play(theatre, ledgers, Case("sign", die_at=at))
         assert played.deaths == 1, (at, points[at - 1])
         assert played.ok, (played.at, played.verdict)
@@ -90,6 +92,7 @@ async def test_killed_as_a_slow_buyer_is_followed_up(theatre: Theatre, tmp_path:
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("ending", ["decline", "expire", "cancel"])
 async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> None:
     """Declined, expired, cancelled: killed while the ending is written to the deal."""
@@ -97,7 +100,7 @@ async def test_other_endings(theatre: Theatre, tmp_path: Path, ending: str) -> N
     points = (await learned(theatre, ledgers, Case(ending))).points
     ends = [at for at, name in enumerate(points, 1) if "advance_on_signature._end" in name]
     assert ends
-    for at in ends:
+    for at in spread(ends, 2):
         played = await play(theatre, ledgers, Case(ending, die_at=at))
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 
@@ -122,9 +125,9 @@ async def test_the_matrix_sees_a_missing_safeguard(theatre: Theatre, tmp_path: P
 
 
 async def test_an_untouched_product_passes_there(theatre: Theatre, tmp_path: Path) -> None:
-    """The same point with all safeguards in place."""
+    """The same point, and the one before the contract leaves, with all safeguards in place."""
     ledgers = SqliteLedgers(tmp_path)
     points = (await learned(theatre, ledgers, Case("sign"))).points
-    at = points.index("after call dropbox_sign send") + 1
-    played = await play(theatre, ledgers, Case("sign", die_at=at))
-    assert played.at == "after call dropbox_sign send" and played.ok, played.verdict
+    for where in ("before call dropbox_sign send", "after call dropbox_sign send"):
+        played = await play(theatre, ledgers, Case("sign", die_at=points.index(where) + 1))
+        assert played.at == where and played.ok, played.verdict

@@ -117,6 +117,10 @@ class SignatureRequest:
     making: dict[str, tuple[int, Task[bytes]]] = field(default_factory=dict)  # by kind: of which state
     handed_out: dict[str, bytes] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For a snapshot: files under way are made anew."""
+        return {**vars(self), "making": {}}
+
     @property
     def signatures(self) -> list[Signature]:
         """The signers, in the order they were sent."""

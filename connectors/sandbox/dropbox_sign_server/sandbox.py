@@ -24,6 +24,7 @@ from connectors.sandbox.dropbox_sign_server.signers import Signers
 from connectors.sandbox.dropbox_sign_server.state import State
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.requestlog import RequestLog
+from connectors.sandbox.snapshots import Parts, Snapshots
 from connectors.sandbox.wire import Wire
 from connectors.sandbox.world import Bench
 
@@ -38,6 +39,9 @@ class DropboxSignSandbox:
             raise ValueError("callback_url must be on this machine: the stand-in calls nobody else")
         self.bench = Bench("dropbox_sign", clock, RequestLog(), Faults(seed), new_deliveries(clock))
         self.state = State(self.bench, api_key, callback_url)
+        self.snapshots = Snapshots(
+            self.bench, Parts(self.state.kept, self.state.take_back, self.state.under_way)
+        )
         self.events = Events(self.state)
         self.engine = Engine(self.state, self.events)
         self.signers = Signers(self.engine)
@@ -65,7 +69,7 @@ class DropboxSignSandbox:
         app.middleware("http")(self._gate)
         app.add_exception_handler(VendorError, _refused)
         app.add_exception_handler(HTTPException, _no_route)
-        app.include_router(control_router(self.bench, self.reset))
+        app.include_router(control_router(self.bench, self.reset, self.snapshots))
         app.include_router(sandbox_router(self.state, self.events, self.signers))
         app.include_router(files_router(self.state))
         app.include_router(pages_router(self.state, self.signers))

@@ -10,6 +10,7 @@ from connectors.sandbox.dropbox_sign_server.records import Account, ApiApp, Robo
 from connectors.sandbox.dropbox_sign_server.templates import Template, seeded_templates
 from connectors.sandbox.world import Bench
 
+_KEPT = "knobs requests links robots in_flight failures budgets account apps templates".split()
 ACCOUNT_EMAIL = "sales-ops@supplier.example"
 
 
@@ -53,6 +54,22 @@ class State:
         for box in (self.requests, self.links, self.robots, self.in_flight, self.failures):
             box.clear()
         self._furnish()
+
+    def kept(self) -> dict[str, object]:
+        """Everything, for a snapshot, but for the key and the addresses given at the start."""
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def take_back(self, kept: dict[str, object]) -> None:
+        """What a snapshot kept. Timers of what was there before do nothing any more, as after a reset."""
+        self.generation += 1
+        vars(self).update(kept)
+
+    def under_way(self) -> str:
+        """What a snapshot could not keep, or nothing."""
+        open_ones = [r for r in self.requests.values() if r.phase in ("processing", "open") or r.files_busy]
+        if self.in_flight or open_ones:
+            return f"{len(open_ones) or 'new'} signature requests are open or their files are being made"
+        return ""
 
     def request(self, request_id: str) -> SignatureRequest:
         """The request, if this account may see it. Raises VendorError: 404 unknown, 410 cancelled."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from connectors.sandbox.clock import Clock
 from connectors.sandbox.deliveries import Deliveries
+from connectors.sandbox.ids import Ids
 
 MAX_EVENTS = 100
 GATHER_S = 0.05
@@ -81,8 +82,8 @@ class Events:
         self.client_secret = client_secret
         self.signature_clock: Literal["real", "virtual"] = "real"
         self.subscriptions: list[Subscription] = []
-        self._ids = itertools.count(2_871_001)
-        self._event_ids = itertools.count(3_000_000_001)
+        self._ids = Ids(2_871_001)
+        self._event_ids = Ids(3_000_000_001)
         self._waiting: list[dict[str, Any]] = []
         self._flush_due = False
         if target_url:
@@ -128,6 +129,11 @@ class Events:
             if not self._flush_due:
                 self._flush_due = True
                 self._clock.after(GATHER_S, self._flush, "gather hubspot events")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether events are gathered for a delivery."""
+        return self._flush_due
 
     async def _flush(self) -> None:
         self._flush_due = False

@@ -1,6 +1,7 @@
 """One HubSpot account: its state and the parts that work on it, built anew on every reset."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from connectors.sandbox.hubspot_server.events import Events
@@ -59,26 +60,18 @@ class Portal:
     public_url: str = ""
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     forms: list[dict[str, Any]] = field(default_factory=list)
+    forms_under_way: int = 0
 
 
 def open_portal(bench: Bench, *, webhook_url: str | None, client_secret: str) -> Portal:
     """A fresh account on this bench."""
     clock = bench.clock
-    options: dict[str, Any] = {
-        "@owners": lambda: [(o.id, f"{o.first_name} {o.last_name}") for o in OWNERS if not o.archived],
-    }
+    # No closures: a snapshot must be able to keep all of it.
+    options: dict[str, Any] = {"@owners": _owner_options}
     schema = Schema(clock, options)
-
-    def timing(kind: ObjectType, stage: Stage) -> None:
-        if kind.key == "deals":
-            for prefix, type_, words in calculated.TIMING:
-                schema.add_builtin(kind, f"{prefix}{stage.id}", f'{words} "{stage.label}"', type_)
-
-    pipelines = Pipelines(clock, timing)
-    options["@pipelines"] = lambda: [(p.id, p.label) for p in pipelines.deal_pipelines()]
-    options["@stages"] = lambda: [
-        (s.id, f"{s.label} ({p.label})") for p in pipelines.deal_pipelines() for s in p.stages.values()
-    ]
+    pipelines = Pipelines(clock, partial(_add_timing, schema))
+    options["@pipelines"] = partial(_pipeline_options, pipelines)
+    options["@stages"] = partial(_stage_options, pipelines)
     pipelines.announce()
     events = Events(
         clock,
@@ -99,3 +92,30 @@ def open_portal(bench: Bench, *, webhook_url: str | None, client_secret: str) ->
         events=events,
         files=FileStore(clock, PORTAL_ID),
     )
+
+
+def under_way(portal: Portal) -> str:
+    """What a snapshot could not keep, or nothing."""
+    if portal.events.waiting:
+        return "webhook events are being gathered"
+    if portal.forms_under_way:
+        return "a form submission has not arrived yet"
+    return ""
+
+
+def _add_timing(schema: Schema, kind: ObjectType, stage: Stage) -> None:
+    if kind.key == "deals":
+        for prefix, type_, words in calculated.TIMING:
+            schema.add_builtin(kind, f"{prefix}{stage.id}", f'{words} "{stage.label}"', type_)
+
+
+def _owner_options() -> list[tuple[str, str]]:
+    return [(o.id, f"{o.first_name} {o.last_name}") for o in OWNERS if not o.archived]
+
+
+def _pipeline_options(pipelines: Pipelines) -> list[tuple[str, str]]:
+    return [(p.id, p.label) for p in pipelines.deal_pipelines()]
+
+
+def _stage_options(pipelines: Pipelines) -> list[tuple[str, str]]:
+    return [(s.id, f"{s.label} ({p.label})") for p in pipelines.deal_pipelines() for s in p.stages.values()]

@@ -10,8 +10,9 @@ from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot_server.errors import status_body
 from connectors.sandbox.hubspot_server.events import retry_delays
 from connectors.sandbox.hubspot_server.pages import pages
-from connectors.sandbox.hubspot_server.portal import Portal, open_portal
+from connectors.sandbox.hubspot_server.portal import OWNERS, Portal, open_portal, under_way
 from connectors.sandbox.hubspot_server.records import search
+from connectors.sandbox.hubspot_server.records.catalog import TYPES
 from connectors.sandbox.hubspot_server.routes import account as routes_account
 from connectors.sandbox.hubspot_server.routes import associations as routes_associations
 from connectors.sandbox.hubspot_server.routes import batch as routes_batch
@@ -24,6 +25,7 @@ from connectors.sandbox.hubspot_server.routes import pipelines as routes_pipelin
 from connectors.sandbox.hubspot_server.routes import properties as routes_properties
 from connectors.sandbox.hubspot_server.web import Edge, Site, is_page
 from connectors.sandbox.requestlog import RequestLog
+from connectors.sandbox.snapshots import Parts, Snapshots
 from connectors.sandbox.wire import Wire
 from connectors.sandbox.world import Bench
 
@@ -41,6 +43,15 @@ class HubSpotSandbox:
         self.bench = _bench(clock)
         self.bench.reset(seed)
         self._site = Site(self._fresh())
+        self.snapshots = Snapshots(
+            self.bench,
+            Parts(
+                state=lambda: self.portal,
+                put_back=self._take_back,
+                under_way=lambda: under_way(self.portal),
+                shared=(*TYPES, *OWNERS),
+            ),
+        )
         _mount(self._site, self)
         wire = Wire(
             Edge(self._site.app, self._site),
@@ -75,6 +86,11 @@ class HubSpotSandbox:
         self.portal.events.target_url = None  # what the old account still has to tell stays untold
         self.bench.reset(seed)
         self._site.portal = self._fresh()
+
+    def _take_back(self, portal: Portal) -> None:
+        self.portal.events.target_url = None
+        portal.public_url = self._public_url
+        self._site.portal = portal
 
     def _fresh(self) -> Portal:
         self.bench.deliveries.retry_delays_s = retry_delays(self.bench.dice)
@@ -115,6 +131,6 @@ def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
         pages,
     ):
         part.mount(site)
-    site.app.include_router(control_router(sandbox.bench, sandbox.reset))
+    site.app.include_router(control_router(sandbox.bench, sandbox.reset, sandbox.snapshots))
     site.app.include_router(routes_control.control(site))
     site.app.include_router(docs_router(site.app, "HubSpot"))

@@ -19,6 +19,7 @@ from connectors.http.errors import (
 )
 from connectors.http.exchange import CallRecord
 from connectors.mail.client import Mail, MailClient
+from tests.amount import examples
 from tests.mail_server import PASSWORD, USER, hang_up, sleep
 
 MAIL = Mail(
@@ -166,7 +167,7 @@ def test_what_cannot_stand_in_a_header_is_refused(server: Any, change: dict[str,
     assert server.taken == [] and server.said == [] and "@" not in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(to=st.text(max_size=40), subject=st.text(max_size=60), text=st.text(max_size=200))
 def test_any_text_is_a_mail_or_a_refusal(to: str, subject: str, text: str) -> None:
     """Whatever stands in the CRM: either whole bytes ending in one lone dot, or RejectedError."""

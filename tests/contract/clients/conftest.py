@@ -42,7 +42,7 @@ class StandIn:
         return answer.json()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def addresses() -> Iterator[dict[str, str]]:
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
     with subprocess.Popen([sys.executable, "-c", _SERVE], stdout=subprocess.PIPE, env=environment) as process:

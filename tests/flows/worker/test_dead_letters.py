@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.testing.utilities import prefect_test_harness
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.ledger import inbox
 from flows.ledger.inbox import NewEvent
@@ -14,9 +14,9 @@ from flows.prefect_flows import generate_proposal, sync_deals
 from flows.worker.runs import DEAD_LETTERS, dead_letters
 
 
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
+@pytest.fixture
+def prefect(prefect_server: Any) -> Iterator[None]:
+    with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
         yield
 
 

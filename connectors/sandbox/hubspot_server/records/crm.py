@@ -1,6 +1,5 @@
 """The records of one portal: create, change, archive, merge, with history, index, webhooks, consequences."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from connectors.sandbox.hubspot_server.records.schema import Schema
 from connectors.sandbox.hubspot_server.records.unique import UniqueValues
 from connectors.sandbox.hubspot_server.settings import Settings
 from connectors.sandbox.hubspot_server.times import instant, to_ms
+from connectors.sandbox.ids import Ids
 
 FIRST_ID = 41_220_075_301
 """Every type counts from here: ids are unique only within an object type."""
@@ -37,7 +37,7 @@ class Crm:
         self.unique = UniqueValues(schema)
         self._link_source = CALCULATED
         self._records: dict[str, dict[str, Record]] = {t.key: {} for t in TYPES}
-        self._ids = {t.key: itertools.count(FIRST_ID) for t in TYPES}
+        self._ids = {t.key: Ids(FIRST_ID) for t in TYPES}
         self._merged: dict[tuple[str, str], str] = {}
 
     # Reading

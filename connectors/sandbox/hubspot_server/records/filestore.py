@@ -16,6 +16,7 @@ from typing import Any
 from connectors.sandbox.clock import Clock
 from connectors.sandbox.hubspot_server.errors import Refusal, not_found
 from connectors.sandbox.hubspot_server.times import instant
+from connectors.sandbox.ids import Ids
 
 ACCESS = {
     "PRIVATE",
@@ -105,7 +106,7 @@ class FileStore:
     def __init__(self, clock: Clock, portal_id: int) -> None:
         self._clock = clock
         self._portal_id = portal_id
-        self._ids = itertools.count(194_030_011_274)
+        self._ids = Ids(194_030_011_274)
         self._key = secrets.token_bytes(16)
         self.files: dict[str, StoredFile] = {}
         self.folders: dict[str, Folder] = {}  # by path

@@ -6,13 +6,13 @@ and `association_type.py` of hubspot-api-client 12.0.0; the way back from contac
 is undocumented and chosen here.
 """
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from connectors.sandbox.hubspot_server.errors import Refusal
 from connectors.sandbox.hubspot_server.records.catalog import ObjectType, object_type
+from connectors.sandbox.ids import Ids
 
 HUBSPOT = "HUBSPOT_DEFINED"
 USER = "USER_DEFINED"
@@ -85,7 +85,7 @@ class Links:
     def __init__(self, heard: Heard) -> None:
         self._heard = heard
         self._types: dict[tuple[str, str], dict[int, LinkType]] = {}
-        self._ids = itertools.count(27, 3)
+        self._ids = Ids(27, 3)
         self._links: dict[tuple[str, str], dict[str, dict[str, set[int]]]] = {}
         for rows, primary in ((_PLAIN, False), (_PRIMARY, True)):
             for source, target, there, back in rows:

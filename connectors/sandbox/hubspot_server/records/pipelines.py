@@ -4,7 +4,6 @@ Source: https://developers.hubspot.com/docs/api-reference/crm/pipelines/guide (r
 answer for the default pipeline, and https://developers.hubspot.com/changelog/pipeline-stage-validation-true.
 """
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from connectors.sandbox.clock import Clock
 from connectors.sandbox.hubspot_server.errors import Refusal, missing_fields
 from connectors.sandbox.hubspot_server.records.catalog import ObjectType, object_type
 from connectors.sandbox.hubspot_server.times import instant
+from connectors.sandbox.ids import Ids
 
 DEFAULT_STAGES = (
     ("appointmentscheduled", "Appointment Scheduled", "0.2"),
@@ -97,7 +97,7 @@ class Pipelines:
     def __init__(self, clock: Clock, on_stage: Callable[[ObjectType, Stage], None]) -> None:
         self._clock = clock
         self._on_stage = on_stage
-        self._ids = itertools.count(871_204_310, 37)
+        self._ids = Ids(871_204_310, 37)
         deals = object_type("deals")
         stages = {
             ident: Stage(ident, label, n, {"isClosed": _closed(p), "probability": p})

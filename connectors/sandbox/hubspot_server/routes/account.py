@@ -114,8 +114,10 @@ async def submit_form(call: Call) -> tuple[int, Any]:
     checked.values["email"] = str(given["email"]).strip().lower()
     guid = call.args["form_guid"]
     portal.forms.append({"form": guid, "fields": given})
+    portal.forms_under_way += 1
 
     async def arrive() -> None:
+        portal.forms_under_way -= 1
         source, known = Source("FORM", guid), portal.crm.unique.holder(kind, "email", checked.values["email"])
         record = portal.crm.find(kind, known) if known else None
         if record is None:

@@ -101,9 +101,14 @@ def test_burst_limit_refuses_with_the_odd_429_body(hub):
 
 def test_search_limit_is_per_second_and_over_all_types(hub):
     """Five searches a second for the account, whatever they are about; a second later they go on."""
-    hub.control("PUT", "limits", search_per_s=5)
     kinds = ["deals", "contacts", "companies", "notes", "tasks", "deals", "contacts"]
-    codes = [hub.api.post(f"/crm/objects/2026-09/{k}/search", json={}).status_code for k in kinds]
+    for _ in range(20):  # on a busy machine seven calls may take longer than the second they are about
+        hub.fresh()
+        hub.control("PUT", "limits", search_per_s=5)
+        began = time.monotonic()
+        codes = [hub.api.post(f"/crm/objects/2026-09/{k}/search", json={}).status_code for k in kinds]
+        if time.monotonic() - began < 1:
+            break
     assert codes[:5] == [200] * 5
     assert 429 in codes[5:]
     time.sleep(1.05)

@@ -13,6 +13,7 @@ from flows.rules.backtest.backtest import Judge, Judged, Weight, weigh
 from flows.rules.backtest.past_deal import Coverage, PastContract, PastDeal, Span
 from flows.rules.criteria.judge import Activity, Objection
 from flows.rules.process.sales_process import Criterion, SalesProcess, parse_process
+from tests.amount import examples
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROLES = ("signer", "decision_maker", "budget_holder", "legal")
@@ -305,7 +306,7 @@ def brought(entries: list[str], pieces: list[bool]) -> PastDeal:
     return walked(*entries, **lists, **dicts, whole=NAMES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(EVIDENCE, max_size=4), st.lists(EVIDENCE, max_size=3), ENTRIES)
 def test_a_deal_with_everything_is_never_stopped(first: Any, second: Any, entries: list[str]) -> None:
     """All evidence before each entry: every move passes, and none rests on what is there today."""
@@ -313,7 +314,7 @@ def test_a_deal_with_everything_is_never_stopped(first: Any, second: Any, entrie
     assert all(m.result == "passed" and not m.by_today and not m.unjudged for m in found)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(EVIDENCE, max_size=4), st.lists(EVIDENCE, max_size=3), ENTRIES, BROUGHT, BROUGHT)
 def test_dropping_evidence_only_adds_stops(
     first: Any, second: Any, entries: list[str], pieces: list[bool], kept: list[bool]

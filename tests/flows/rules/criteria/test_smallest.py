@@ -15,6 +15,7 @@ from flows.rules.criteria.judge import Activity, DealFacts, Objection, asked_bef
 from flows.rules.criteria.need import Need
 from flows.rules.criteria.smallest import Explanation, explain, smallest
 from flows.rules.process.sales_process import Criterion, SalesProcess, parse_process
+from tests.amount import examples
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROLES = ("signer", "decision_maker", "budget_holder", "legal")
@@ -228,7 +229,7 @@ def _some(steps: list[Need], size: int) -> Iterator[tuple[Need, ...]]:
     return itertools.combinations_with_replacement(steps, size)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(EVIDENCE, max_size=4), st.lists(EVIDENCE, max_size=2), DEALS)
 def test_the_set_opens_the_gate_and_nothing_less_does(first: Any, second: Any, facts: DealFacts) -> None:
     """Supplying exactly the set opens the gate; leaving out any part of it does not."""
@@ -248,7 +249,7 @@ def test_the_set_opens_the_gate_and_nothing_less_does(first: Any, second: Any, f
     assert smallest(asked, facts) == found
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(EVIDENCE, min_size=1, max_size=3), DEALS)
 def test_no_smaller_set_exists(first: Any, facts: DealFacts) -> None:
     """Every smaller set of facts that anybody could think of leaves the gate shut; so does any, where there is none."""
