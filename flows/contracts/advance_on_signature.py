@@ -14,7 +14,7 @@ from datetime import datetime
 from connectors.dropbox_sign.records import SignatureRequest
 from flows.contracts.requests import read_requests, stands, tally
 from flows.deals.read import DealFile, fresh_deal, read_deals, stage_now
-from flows.deals.writes import deal_key, file_paper, note_key, set_deal, write_note, writer_for
+from flows.deals.writes import deal_key, file_document, note_key, set_deal, write_note, writer_for
 from flows.ledger import contracts, effects
 from flows.ledger import documents as papers
 from flows.ledger.contracts import Contract
@@ -235,7 +235,7 @@ async def _file_signed(
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_paper(s, writer, paper)
+    file_id = await file_document(s, writer, paper)
     note_id = await write_note(
         s,
         writer,

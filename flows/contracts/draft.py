@@ -8,7 +8,7 @@ from connectors.dropbox_sign.sending import Signer as VendorSigner
 from flows.deals.read import DealFile, dated, price_deal, template_facts
 from flows.documents.render import Document, SigningPerson, render
 from flows.ledger.contracts import Contract
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 from flows.ledger.inbox import Event
 from flows.rules.signing import Candidate, Hold, Signer, choose_signers
 from flows.rules.templates.values import resolve
@@ -59,7 +59,7 @@ def _first_of_next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def request_for(s: Services, contract: Contract, paper: Paper) -> SendRequest:
+def request_for(s: Services, contract: Contract, paper: StoredDocument) -> SendRequest:
     """What Dropbox Sign gets: the frozen PDF with its token, so that it can be found again."""
     expires_days = s.settings.contract_expires_days
     expires_at = None

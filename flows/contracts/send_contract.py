@@ -21,7 +21,7 @@ from flows.documents.render import DocumentError
 from flows.ledger import contracts, effects, inbox
 from flows.ledger import documents as papers
 from flows.ledger.contracts import Contract
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
 from flows.retries import writing
@@ -162,7 +162,7 @@ def _smallest(verdicts: Sequence[Verdict], asked: Asked, facts: DealFacts) -> li
     return [f"The smallest set of facts that opens it: {smallest(asked, facts).text}"]
 
 
-def _same(before: Contract, paper: Paper, chosen: Sequence[Signer]) -> bool:
+def _same(before: Contract, paper: StoredDocument, chosen: Sequence[Signer]) -> bool:
     """Whether that revision carries this very text to these very signers."""
     return before.paper_id == paper.id and list(before.signers) == [asdict(signer) for signer in chosen]
 
@@ -225,7 +225,7 @@ async def _send(
         sent = await writing(lambda: asyncio.to_thread(s.sender.send, request))
         return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
 
-    async def look(token: str) -> Result | None:
+    async def find(token: str) -> Result | None:
         return await find_request(s, token, since=contract.created_at)
 
     try:
@@ -236,9 +236,9 @@ async def _send(
             deal_id=contract.deal_id,
             token=contract.token,
             attempt=attempt,
-            look=look,
+            find=find,
             plan=Plan(
-                looks_s=s.settings.contract_looks_s,
+                checks_s=s.settings.contract_looks_s,
                 again=1 if s.settings.contract_resend == "once" else 0,
             ),
         )
@@ -306,7 +306,7 @@ def told_key(contract: Contract) -> str:
 
 
 def _outcome(
-    s: Services, contract: Contract, paper: Paper, request_id: str, verdicts: Sequence[Verdict]
+    s: Services, contract: Contract, paper: StoredDocument, request_id: str, verdicts: Sequence[Verdict]
 ) -> Outcome:
     signers = ", ".join(
         f"{x['role']} (contact {x['contact_id']})" if x["contact_id"] else "our counter-signer"

@@ -18,9 +18,9 @@ from flows.deals.associated import linked
 from flows.deals.read import DealContact, DealFile, template_facts
 from flows.deals.writes import write_note
 from flows.documents.emails import EmailRefused, EmailText, write_email
-from flows.follow_up.standing import Look as Stands
+from flows.follow_up.assess import Assessment
 from flows.ledger import effects, follow_ups
-from flows.ledger.effects import Attempt, Look, Plan, QuarantinedError, Result, Writer, perform
+from flows.ledger.effects import Attempt, Find, Plan, QuarantinedError, Result, Writer, perform
 from flows.ledger.follow_ups import FollowUpRow
 from flows.retries import writing
 from flows.rules.outcome import Step
@@ -40,7 +40,7 @@ class Mailed:
     doubt: str | None = None
 
 
-async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowUpRow) -> Mailed | None:
+async def mail_follow_up(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> Mailed | None:
     """Draft or send the e-mail that the plan names; None when it names none, or none are wanted.
 
     Raises the vendor's error when HubSpot is away, or the answer leaves doubt: the next try looks first.
@@ -65,7 +65,7 @@ async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowU
             kind=way.kind,
             deal_id=row.deal_id,
             attempt=way.attempt,
-            look=way.look,
+            find=way.find,
             plan=way.plan,
         )
     except QuarantinedError as problem:
@@ -76,10 +76,10 @@ async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowU
         if problem.applied == "maybe" or away:
             raise
         return Mailed(Step("wrote no e-mail", f"contact {to.record.id}", str(problem)))
-    return Mailed(await _told(s, writer, row, name, to, text, result))
+    return Mailed(await _delivered(s, writer, row, name, to, text, result))
 
 
-async def _written_before(s: Services, deal: Stands, row: FollowUpRow) -> int | None:
+async def _written_before(s: Services, deal: Assessment, row: FollowUpRow) -> int | None:
     """The number of an earlier follow-up of this stay whose e-mail was written, or may have been: the same words a
     second time help nobody.
     """
@@ -126,7 +126,7 @@ class _Way:
 
     kind: str
     attempt: Attempt
-    look: Look
+    find: Find
     plan: Plan
 
 
@@ -153,13 +153,13 @@ def _draft(s: Services, file: DealFile, to: DealContact, row: FollowUpRow, email
         )
         return {"email_id": record.id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         _, found = await linked(s, "emails", [file.id], ("hs_timestamp",))
         same = (r.id for r in found.values() if _ms(r.properties.get("hs_timestamp")) == at_ms)
         seen = next(same, None)
         return {"email_id": seen} if seen else None
 
-    return _Way("draft_email", attempt, look, Plan())
+    return _Way("draft_email", attempt, find, Plan())
 
 
 def _send(
@@ -182,13 +182,13 @@ def _send(
         await writing(lambda: asyncio.to_thread(server.send, mail))
         return {"message_id": mail.message_id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         return None
 
-    return _Way("send_email", attempt, look, Plan(again=0))
+    return _Way("send_email", attempt, find, Plan(again=0))
 
 
-async def _told(
+async def _delivered(
     s: Services,
     writer: Writer,
     row: FollowUpRow,

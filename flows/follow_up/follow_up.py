@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from flows.deals.read import DealFile, fresh_deal, read_deals
 from flows.deals.writes import write_task, writer_for
+from flows.follow_up.assess import Assessment, Outside, assess, read_files
 from flows.follow_up.email import released_email
-from flows.follow_up.standing import Look, Outside, look, read_files
 from flows.follow_up.steps import carry_out, lift
 from flows.follow_up.sweep import sweep
 from flows.ledger import follow_ups, inbox
@@ -51,9 +51,9 @@ async def _follow_up(event: Event, files: dict[str, DealFile], s: Services) -> O
     deal_id, writer = event.deal_id or "", writer_for(s, event)
     file = await fresh_deal(s, deal_id, files, read_files)
     asked = event.content.get("by") == "operator"
-    found = (await look(s, {deal_id: file}, asked=asked))[deal_id]
+    found = (await assess(s, {deal_id: file}, asked=asked))[deal_id]
     if isinstance(found, Outside):
-        if found.standing:
+        if found.flags:
             return await lift(s, writer, found, found.reason)
         return ignored(found.reason)
     if isinstance(found.decision, Lift):
@@ -69,7 +69,7 @@ async def _follow_up(event: Event, files: dict[str, DealFile], s: Services) -> O
     return await carry_out(s, writer, found, row) if row else ignored(found.decision.reason)
 
 
-async def _begin(event: Event, found: Look, due: Due, s: Services) -> FollowUpRow:
+async def _begin(event: Event, found: Assessment, due: Due, s: Services) -> FollowUpRow:
     """From here on it is brought to its end, whatever a later look would say."""
     async with s.ledger.write() as tx:
         await inbox.assert_held_by(tx, event.id, s.owner)
@@ -85,7 +85,7 @@ async def _begin(event: Event, found: Look, due: Due, s: Services) -> FollowUpRo
         )
 
 
-async def _released(found: Look, s: Services) -> FollowUpRow | None:
+async def _released(found: Assessment, s: Services) -> FollowUpRow | None:
     """The last follow-up, when a person has looked for its e-mail and let it be sent again."""
     last = found.past[-1] if found.past and found.missing else None
     return last if last is not None and await released_email(s, last) else None

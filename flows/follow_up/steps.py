@@ -10,8 +10,8 @@ from connectors.dropbox_sign.records import Signature
 from connectors.http.errors import GoneError, NotFoundError, RejectedError
 from flows.contracts.requests import in_turn, stands
 from flows.deals.writes import set_deal, write_task
+from flows.follow_up.assess import FLAG, Assessment, Outside
 from flows.follow_up.email import Mailed, mail_follow_up
-from flows.follow_up.standing import FLAG, Look, Outside
 from flows.ledger import effects, follow_ups, inbox
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.follow_ups import FollowUpRow
@@ -26,7 +26,7 @@ _SKEW = timedelta(minutes=1)
 _OPEN_TASK = ("NOT_STARTED", "IN_PROGRESS", "WAITING", "DEFERRED")
 
 
-async def carry_out(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> Outcome:
+async def carry_out(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> Outcome:
     """Do what the plan says, as far as it is not done yet. Raises what keeps it from coming to its end for now."""
     mailed = await mail_follow_up(s, writer, deal, row)
     steps = [mailed.step] if mailed else []
@@ -46,7 +46,7 @@ async def carry_out(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -
     return _outcome(deal, row, steps, mailed)
 
 
-def _outcome(deal: Look, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed | None) -> Outcome:
+def _outcome(deal: Assessment, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed | None) -> Outcome:
     summary = f"follow-up {row.number} in {deal.stage.label}"
     summary += ", flagged: disqualify it?" if row.flagged else ""
     unmet = tuple(Step("found unmet", f"deal {row.deal_id}", f"{v.says}: {v.missing}") for v in deal.missing)
@@ -56,7 +56,7 @@ def _outcome(deal: Look, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed
 
 
 async def _task(
-    s: Services, writer: Writer, deal: Look, row: FollowUpRow, subject: str, before: Sequence[Step]
+    s: Services, writer: Writer, deal: Assessment, row: FollowUpRow, subject: str, before: Sequence[Step]
 ) -> tuple[Step, str]:
     """A task for the owner, unless the one of the last follow-up is still open: it is not asked for twice."""
     last = next((x.task_id for x in reversed(deal.past) if x.number < row.number and x.task_id), None)
@@ -97,7 +97,7 @@ async def _is_open(s: Services, task_id: str) -> bool:
     return task.properties.get("hs_task_status") in _OPEN_TASK
 
 
-async def _remind(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> list[Step]:
+async def _remind(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> list[Step]:
     """Dropbox Sign reminds those whose turn it is to sign."""
     contract = deal.contract
     if contract is None or contract.state != "open" or not contract.request_id:
@@ -126,7 +126,7 @@ async def _remind_one(
         await writing(lambda: s.dropbox_sign.remind(request_id, email, signer.name))
         return {"signature_id": signer.id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         request = await reading(lambda: s.dropbox_sign.get_request(request_id))
         seen = next((x.last_reminded_at for x in request.signatures if x.id == signer.id), None)
         return {"signature_id": signer.id} if seen is not None and seen >= began else None
@@ -138,7 +138,7 @@ async def _remind_one(
             kind="remind_signer",
             deal_id=row.deal_id,
             attempt=attempt,
-            look=look,
+            find=find,
         )
     except RejectedError as problem:  # closed meanwhile, or reminded by Dropbox Sign itself
         return Step("did not remind a signer", record, str(problem))
@@ -157,9 +157,9 @@ async def _set_flag(s: Services, writer: Writer, row: FollowUpRow, deal_id: str,
     return Step(what, f"deal {deal_id}", value or f"deal property {FLAG} is empty")
 
 
-async def lift(s: Services, writer: Writer, found: Look | Outside, reason: str) -> Outcome:
+async def lift(s: Services, writer: Writer, found: Assessment | Outside, reason: str) -> Outcome:
     """Take the deal's flags back: in HubSpot, where it still says so, then in the ledger."""
-    rows = found.standing
+    rows = found.flags
     shown = found.shows_flag or await _in_doubt(s, writer)
     steps = [await _set_flag(s, writer, rows[-1], shown, "")] if shown else []
     async with s.ledger.write() as tx:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from connectors.http.pacing import Lane
-from flows.follow_up.standing import Look, Outside, calls_for_action, look, past_of, read_files
+from flows.follow_up.assess import Assessment, Outside, assess, calls_for_action, past_of, read_files
 from flows.ledger import follow_ups, inbox, mirror
 from flows.ledger.follow_ups import FollowUpRow
 from flows.ledger.inbox import NewEvent
@@ -30,20 +30,20 @@ class Swept:
     """What a sweep came to. `looks`: the deals that were read, by id; `flagged`: those listed for disqualification."""
 
     standing: int = 0
-    looks: dict[str, Look | Outside] = field(default_factory=dict)
+    assessed: dict[str, Assessment | Outside] = field(default_factory=dict)
     events: int = 0
     flagged: list[FollowUpRow] = field(default_factory=list)
 
     @property
-    def due(self) -> list[tuple[Look, Due]]:
+    def due(self) -> list[tuple[Assessment, Due]]:
         """The deals that are followed up now."""
-        read = (x for x in self.looks.values() if isinstance(x, Look))
+        read = (x for x in self.assessed.values() if isinstance(x, Assessment))
         return [(x, x.decision) for x in read if isinstance(x.decision, Due)]
 
     @property
-    def vetoed(self) -> list[tuple[Look, NotNow]]:
+    def vetoed(self) -> list[tuple[Assessment, NotNow]]:
         """The deals that are left alone because something took place on them lately."""
-        read = (x for x in self.looks.values() if isinstance(x, Look))
+        read = (x for x in self.assessed.values() if isinstance(x, Assessment))
         decided = ((x, x.decision) for x in read if isinstance(x.decision, NotNow))
         return [(x, decision) for x, decision in decided if decision.why == "active"]
 
@@ -51,7 +51,7 @@ class Swept:
     def summary(self) -> str:
         """One line."""
         return (
-            f"{self.standing} deals stand where follow-up is planned, {len(self.looks)} were due for a look: "
+            f"{self.standing} deals stand where follow-up is planned, {len(self.assessed)} were due for a look: "
             f"{self.events} put into the inbox, {len(self.vetoed)} vetoed by activity; {len(self.flagged)} flagged"
         )
 
@@ -93,12 +93,12 @@ async def sweep(s: Services) -> Swept:
     portal = await s.portal()
     bulk = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK))  # contracts come first under the vendor's limit
     swept = Swept()
-    ids = await _to_look_at(s, portal, swept)
+    ids = await _candidates(s, portal, swept)
     for at in range(0, len(ids), _CHUNK):
         chunk = ids[at : at + _CHUNK]
         files = await read_files(bulk, chunk)
-        swept.looks |= await look(bulk, {deal_id: files.get(deal_id) for deal_id in chunk})
-    wanted = [_event(i, x, s.clock()) for i, x in swept.looks.items() if calls_for_action(x)]
+        swept.assessed |= await assess(bulk, {deal_id: files.get(deal_id) for deal_id in chunk})
+    wanted = [_event(i, x, s.clock()) for i, x in swept.assessed.items() if calls_for_action(x)]
     async with s.ledger.write() as tx:
         swept.events = len((await inbox.record(tx, wanted, now=s.clock())).new)
         swept.flagged = await follow_ups.flagged(tx)
@@ -106,7 +106,7 @@ async def sweep(s: Services) -> Swept:
     return swept
 
 
-async def _to_look_at(s: Services, portal: Portal, swept: Swept) -> list[str]:
+async def _candidates(s: Services, portal: Portal, swept: Swept) -> list[str]:
     """By the mirror and the ledger alone; deals for which a look waits in the inbox already are left out."""
     today = s.clock().astimezone(UTC).date()
     async with s.ledger.read() as tx:
@@ -133,9 +133,9 @@ async def _to_look_at(s: Services, portal: Portal, swept: Swept) -> list[str]:
     return sorted(found - waiting, key=int)
 
 
-def _event(deal_id: str, found: Look | Outside, now: datetime) -> NewEvent:
+def _event(deal_id: str, found: Assessment | Outside, now: datetime) -> NewEvent:
     """Once a day for one cause. What was done before is known by the ledger, not by this key."""
-    if isinstance(found, Look):
+    if isinstance(found, Assessment):
         number = found.decision.number if isinstance(found.decision, Due) else len(found.past)
         moment = int(found.entered_at.timestamp() * 1000)
         cause = f"{found.stage.key}:{moment}:{number}"

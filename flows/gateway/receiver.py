@@ -22,7 +22,7 @@ from flows.gateway.events import hubspot_events, lead_event, sign_event, sign_te
 from flows.ledger import inbox, presence
 from flows.ledger.database import Ledger, StorageError
 from flows.ledger.inbox import NewEvent
-from flows.ledger.wake import Knocker
+from flows.ledger.wake import WakeSender
 from flows.rules.leads import LeadError
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Receiver:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
-        self._knocker = Knocker(ledger)
+        self._wake_sender = WakeSender(ledger)
 
     def router(self) -> APIRouter:
         """Routes for which a secret is set; the others are not there at all."""
@@ -60,7 +60,7 @@ class Receiver:
 
     def close(self) -> None:
         """Let go of the socket that wakes workers."""
-        self._knocker.close()
+        self._wake_sender.close()
 
     async def hubspot(self, request: Request) -> Response:
         """HubSpot's webhooks: signature v3 (five minutes either way), else v1."""
@@ -153,7 +153,7 @@ class Receiver:
                 )
                 recorded = await inbox.record(tx, events, now=now, delivery_id=delivery_id)
             if recorded.new:
-                await self._knocker.knock()
+                await self._wake_sender.wake()
         except StorageError as problem:
             return self._cannot_store(source, problem)
         log.info(

@@ -89,17 +89,17 @@ async def open_follow_on(
         try:
             return {"deal_id": (await writing(lambda: s.hubspot.create("deals", values, links))).id}
         except RejectedError:  # the key may be taken: then it is there
-            found = await look(_token)
+            found = await find(_token)
             if found is None:
                 raise
             return found
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         try:
             record = await reading(lambda: s.hubspot.read("deals", key, properties=(_KEY,), id_property=_KEY))
         except NotFoundError:
             return None
         return {"deal_id": record.id}
 
-    result = await perform(writer, key=key, kind="open_deal", deal_id=file.id, attempt=attempt, look=look)
+    result = await perform(writer, key=key, kind="open_deal", deal_id=file.id, attempt=attempt, find=find)
     return str(result["deal_id"])

@@ -27,7 +27,7 @@ _MEANWHILE_S = 10.0  # until a write that another worker is at is asked for agai
 Result = Mapping[str, Any]
 Attempt = Callable[[str], Awaitable[Result]]
 """Do it once; gets the effect's token; returns what to remember (ids, never personal data)."""
-Look = Callable[[str], Awaitable[Result | None]]
+Find = Callable[[str], Awaitable[Result | None]]
 """Ask the vendor whether it is done; gets the token; None means "not to be seen"."""
 
 
@@ -52,12 +52,12 @@ class QuarantinedError(FlowError):
 class Plan:
     """How an unknown outcome of this kind of write is settled.
 
-    `looks_s`: seconds between looks after the first; empty means one look proves absence (a unique
+    `checks_s`: seconds between looks after the first; empty means one look proves absence (a unique
     key or a consistent read). A look that comes too early does not count. `again`: how often it may be
     tried anew once the looks are used up; tries that surely did nothing are free.
     """
 
-    looks_s: Sequence[float] = ()
+    checks_s: Sequence[float] = ()
     again: int | None = None  # None: as often as needed
 
 
@@ -126,7 +126,7 @@ async def perform(
     key: str,
     kind: str,
     attempt: Attempt,
-    look: Look,
+    find: Find,
     plan: Plan = Plan(),
     deal_id: str | None = None,
     token: str | None = None,
@@ -147,12 +147,12 @@ async def perform(
             await _assert_nobody_is_at_it(writer, effect)
             resend = False
             if effect.may_exist:
-                found = await _look(writer, look, effect.token)
+                found = await _find(writer, find, effect.token)
                 if found is not None:
                     await _settle(writer, effect, "done", result=found, reason="found at the vendor")
                     return _known(writer, effect, "found at the vendor", found)
                 if effect.state in ("intended", "unknown"):
-                    await _after_empty_look(writer, effect, plan)
+                    await _after_not_found(writer, effect, plan)
                     resend = True
             effect = await _intend_again(writer, effect, resend=resend)
         if writer.planned is not None:
@@ -170,10 +170,10 @@ def _known(writer: Writer, effect: Effect, how: str, result: Result) -> Result:
     return _New(result)
 
 
-async def _look(writer: Writer, look: Look, token: str) -> Result | None:
+async def _find(writer: Writer, find: Find, token: str) -> Result | None:
     """Look. Where looking means doing it again without harm (a file by its name), a dry run sees nothing."""
     try:
-        return await look(token)
+        return await find(token)
     except WouldWriteError:
         if writer.planned is None:
             raise
@@ -264,14 +264,14 @@ async def _try(writer: Writer, effect: Effect, attempt: Attempt) -> Result:
     return result
 
 
-async def _after_empty_look(writer: Writer, effect: Effect, plan: Plan) -> None:
+async def _after_not_found(writer: Writer, effect: Effect, plan: Plan) -> None:
     """The vendor does not show it (yet): wait for the next look, allow one more try, or quarantine."""
     now = writer.clock()
     if effect.look_at is not None and now < effect.look_at:
         raise StillUnknownError(effect.key, effect.look_at)
     looks = effect.looks + 1
-    if looks <= len(plan.looks_s):
-        look_at = now + timedelta(seconds=plan.looks_s[looks - 1])
+    if looks <= len(plan.checks_s):
+        look_at = now + timedelta(seconds=plan.checks_s[looks - 1])
         reason = "not seen at the vendor yet"
         await _settle(writer, effect, "unknown", looks=looks, look_at=look_at, reason=reason)
         raise StillUnknownError(effect.key, look_at)

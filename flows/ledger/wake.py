@@ -25,7 +25,7 @@ _ASK_EVERY_S = 5.0  # who is alive is known for so long
 _ASK_AGAIN_S = 0.5  # while nobody is: whoever starts meanwhile looks into the inbox by itself
 
 
-class Waker(asyncio.DatagramProtocol):
+class WakeListener(asyncio.DatagramProtocol):
     """The worker's ear. `port` is where a gateway on this machine knocks."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -81,7 +81,7 @@ class Waker(asyncio.DatagramProtocol):
             log.warning("not listening to PostgreSQL; the poll goes on")
 
 
-class Knocker:
+class WakeSender:
     """The gateway's hand: knocks at workers of this machine. On PostgreSQL the database does it."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -91,7 +91,7 @@ class Knocker:
         self._ports: list[int] = []
         self._asked_at = float("-inf")
 
-    async def knock(self) -> None:
+    async def wake(self) -> None:
         """Wake the workers; never fails, never waits for them."""
         if self._ledger.dialect == "postgresql":
             return

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from flows.deals.read import DealFile, dated, fresh_deal, price_deal, read_deals, template_facts
-from flows.deals.writes import file_paper, set_deal, write_note, writer_for
+from flows.deals.writes import file_document, set_deal, write_note, writer_for
 from flows.documents.render import Document, DocumentError, render
 from flows.ledger import documents as papers
 from flows.ledger.inbox import Event
@@ -53,7 +53,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_paper(s, writer, paper)
+    file_id = await file_document(s, writer, paper)
     note_id = await write_note(
         s,
         writer,

@@ -40,7 +40,7 @@ class ParkedError(FlowError):
     """The event was put back: the text says why and when it is tried again (no personal data)."""
 
 
-class BuriedError(FlowError):
+class DeadLetteredError(FlowError):
     """The event was dead-lettered: the text says why (no personal data)."""
 
 
@@ -132,7 +132,7 @@ async def _handle_event(event_id: int) -> str:
     ended = await finish(work.events[event_id], work.handle, work.prepared[event_id], work.services)
     work.ended[event_id] = ended
     if ended.state == "dead":
-        raise BuriedError(ended.reason)
+        raise DeadLetteredError(ended.reason)
     if ended.state == "parked":
         raise ParkedError(ended.reason)
     return ended.reason

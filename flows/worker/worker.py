@@ -37,7 +37,7 @@ from flows.deals.sync_deals import watch_from_now
 from flows.errors import FlowError
 from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event
-from flows.ledger.wake import Waker
+from flows.ledger.wake import WakeListener
 from flows.processes import EVENTS, FLOWS, flow_for
 from flows.services import Services, SetupError, open_services, process_place
 from flows.worker.dispatch import (
@@ -85,7 +85,7 @@ class Worker:
         self._s = s
         self._client = client
         self._stop = asyncio.Event()
-        self._waker = Waker(s.ledger)
+        self._wake_listener = WakeListener(s.ledger)
         self._deployments: dict[str, DeploymentResponse] = {}
         self._deployments_at = float("-inf")
         self._held: set[int] = set()
@@ -104,11 +104,11 @@ class Worker:
     def stop(self) -> None:
         """Finish what is under way, then return from `run`."""
         self._stop.set()
-        self._waker.wake()
+        self._wake_listener.wake()
 
     async def run(self) -> None:
         """Claim, run, repeat, until stopped."""
-        await self._waker.open()
+        await self._wake_listener.open()
         await self._report()
         for module in FLOWS:
             load_flow(module)  # importing takes seconds: before the first event, not with it
@@ -128,7 +128,7 @@ class Worker:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await self._waker.close()
+            await self._wake_listener.close()
             with contextlib.suppress(Exception):
                 async with self._s.ledger.write() as tx:
                     await presence.leave(tx, self._s.owner)
@@ -186,7 +186,7 @@ class Worker:
             self._trouble = problem
             return
         self._all_well()
-        await self._waker.wait(seconds)
+        await self._wake_listener.wait(seconds)
 
     async def _claim(self) -> tuple[str, list[Event]] | None:
         """The oldest due event and all others for the same flow, under our lease."""
@@ -229,7 +229,7 @@ class Worker:
                 self._trouble = problem
             finally:
                 self._lanes.release()
-                self._waker.wake()
+                self._wake_listener.wake()
 
     async def _run_part(self, module: str, events: list[Event]) -> None:
         """Raises what kept the run from being created; what happens inside it ends in the ledger."""
@@ -307,7 +307,7 @@ class Worker:
             name=self._s.owner,
             started_at=self._started_at,
             seen_at=self._s.clock(),
-            wake_port=self._waker.port,
+            wake_port=self._wake_listener.port,
             prefect_ok=self._prefect_ok,
             note=self._note,
         )

@@ -28,11 +28,11 @@ def _no_look_before_repeat() -> None:
     """A write in doubt is simply repeated."""
     real = effects.perform
 
-    async def perform(writer: Any, *, look: Any, **more: Any) -> Any:
+    async def perform(writer: Any, *, find: Any, **more: Any) -> Any:
         async def blind(_token: str) -> None:
             return None
 
-        return await real(writer, look=blind, **{**more, "plan": effects.Plan()})
+        return await real(writer, find=blind, **{**more, "plan": effects.Plan()})
 
     _everywhere(perform)
 

@@ -131,7 +131,7 @@ async def test_what_is_written_there_stays_there(ledger: Ledger, desk: Any, vend
         writer = Writer(copy, "dry", event.id, desk.clock, planned=planned)
         for key in ("contract:1:1", "contract:1:2", "contract:1:2"):
             result = await perform(
-                writer, key=key, kind="send_contract", attempt=vendor.attempt, look=vendor.look, deal_id="1"
+                writer, key=key, kind="send_contract", attempt=vendor.attempt, find=vendor.find, deal_id="1"
             )
         assert result["request_id"] == "(new)" and result.get("on_hold") is None
         async with copy.write() as tx:

@@ -25,10 +25,10 @@ FLAG = "dealflow_flag"
 
 
 @dataclass(frozen=True)
-class Look:
+class Assessment:
     """One deal as it stands. `unfinished`: a follow-up of this stay that was begun and not brought to its end.
 
-    `standing`: those of its follow-ups by which it is flagged, in this stay or an earlier one.
+    `flags`: those of its follow-ups by which it is flagged, in this stay or an earlier one.
     """
 
     file: DealFile
@@ -38,7 +38,7 @@ class Look:
     missing: tuple[Verdict, ...]
     past: tuple[FollowUpRow, ...]
     unfinished: FollowUpRow | None
-    standing: tuple[FollowUpRow, ...]
+    flags: tuple[FollowUpRow, ...]
     contract: Contract | None
     decision: Decision
 
@@ -55,10 +55,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Outside:
-    """A deal that nothing is waited for (any more), and why. `standing`: the flags that are still to be taken back."""
+    """A deal that nothing is waited for (any more), and why. `flags`: the flags that are still to be taken back."""
 
     reason: str
-    standing: tuple[FollowUpRow, ...]
+    flags: tuple[FollowUpRow, ...]
     shows_flag: str | None = None
     """Id of the deal in HubSpot that says so and should not any more."""
 
@@ -68,9 +68,9 @@ async def read_files(s: Services, deal_ids: Sequence[str]) -> dict[str, DealFile
     return await read_deals(s, deal_ids, history=True, types=ACTIVITY_TYPES)
 
 
-async def look(
+async def assess(
     s: Services, files: Mapping[str, DealFile | None], *, asked: bool = False
-) -> dict[str, Look | Outside]:
+) -> dict[str, Assessment | Outside]:
     """How each of these deals stands, by the id asked for; None is one that HubSpot does not have. `asked`: a person
     asked for a follow-up.
     """
@@ -79,46 +79,46 @@ async def look(
         rows = await follow_ups.of_deals(tx, ids)
         newest = await contracts.latest_of(tx, ids)
         facts = await facts_of(tx, [file for file in files.values() if file])
-    found: dict[str, Look | Outside] = {}
+    found: dict[str, Assessment | Outside] = {}
     for asked_id, file in files.items():
-        standing = _standing(rows.get(asked_id, ()))
+        flags = _flags(rows.get(asked_id, ()))
         if file is None:
-            found[asked_id] = Outside("HubSpot has no such deal any more", standing)
+            found[asked_id] = Outside("HubSpot has no such deal any more", flags)
         elif file.id != asked_id:
-            own = _standing(rows.get(file.id, ()))
+            own = _flags(rows.get(file.id, ()))
             shows = file.id if file.deal.properties.get(FLAG) and not own else None
-            found[asked_id] = Outside(f"it was merged into deal {file.id}", standing, shows)
+            found[asked_id] = Outside(f"it was merged into deal {file.id}", flags, shows)
         else:
             of_deal = rows.get(file.id, ())
-            found[asked_id] = _look(s, file, facts[file.id], of_deal, newest.get(file.id), asked)
+            found[asked_id] = _assess(s, file, facts[file.id], of_deal, newest.get(file.id), asked)
     return found
 
 
-def _standing(rows: Sequence[FollowUpRow]) -> tuple[FollowUpRow, ...]:
+def _flags(rows: Sequence[FollowUpRow]) -> tuple[FollowUpRow, ...]:
     return tuple(row for row in rows if row.flagged and row.cleared_at is None)
 
 
-def _look(
+def _assess(
     s: Services,
     file: DealFile,
     facts: DealFacts,
     rows: Sequence[FollowUpRow],
     contract: Contract | None,
     asked: bool,
-) -> Look | Outside:
-    standing, stage = _standing(rows), s.process.stage(file.stage) if file.stage else None
+) -> Assessment | Outside:
+    flags, stage = _flags(rows), s.process.stage(file.stage) if file.stage else None
     entered_at = file.entered.get(stage.key) if stage else None
     if stage is None or stage.closed is not None or stage.follow_up is None or entered_at is None:
         where = f"{stage.label}, where nothing is waited for" if stage else "no stage of the process"
         if entered_at is None and stage is not None:
             where = f"{stage.label}, and HubSpot does not say since when"
         shows = file.id if file.deal.properties.get(FLAG) else None
-        return Outside(f"the deal stands in {where}", standing, shows)
+        return Outside(f"the deal stands in {where}", flags, shows)
     missing = unmet(judge(stage.exit_criteria, facts, stage.key))
     past = tuple(r for r in rows if (r.stage, r.entered_at) == (stage.key, entered_at))
-    here = [row for row in standing if row in past]
+    here = [row for row in flags if row in past]
     decision: Decision
-    if len(here) < len(standing):
+    if len(here) < len(flags):
         decision = Lift("it has left the stage that it was flagged in")
     elif any(row.ended_at for row in here) and _taken_back_by_hand(file):
         decision = Lift("somebody took the flag away in HubSpot")
@@ -133,8 +133,8 @@ def _look(
             asked=asked,
         )
     unfinished = next((row for row in past if row.ended_at is None), None)
-    return Look(
-        file, stage, stage.follow_up, entered_at, missing, past, unfinished, standing, contract, decision
+    return Assessment(
+        file, stage, stage.follow_up, entered_at, missing, past, unfinished, flags, contract, decision
     )
 
 
@@ -149,8 +149,8 @@ def _taken_back_by_hand(file: DealFile) -> bool:
     return FLAG in file.deal.properties and not file.deal.properties[FLAG]
 
 
-def calls_for_action(found: Look | Outside) -> bool:
+def calls_for_action(found: Assessment | Outside) -> bool:
     """Whether there is something to do now: to follow up, to finish one, or to take a flag back."""
     if isinstance(found, Outside):
-        return bool(found.standing)
+        return bool(found.flags)
     return found.unfinished is not None or isinstance(found.decision, (Due, Lift))
