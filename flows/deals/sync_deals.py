@@ -17,7 +17,7 @@ from flows.deals.past_values import versions, whole_histories
 from flows.deals.read import DealFile, read_deals
 from flows.deals.stage_entries import called_for, entries_of
 from flows.ledger import inbox, mirror, stage_checks
-from flows.ledger.history import Looks, keep_versions
+from flows.ledger.history import ReadTimes, keep_versions
 from flows.ledger.inbox import Event
 from flows.ledger.mirror import WATCH_SINCE, MirrorRow
 from flows.retries import reading
@@ -202,7 +202,7 @@ async def _store(
         before = {i: read_at for (kind, i), read_at in kept.read_before.items() if kind == "deals"}
         for kind, links, records in linked:
             born = {r.id: r.created_at for r in records if r.created_at}
-            changed |= await mirror.keep_links(tx, "deals", kind, links, looks=Looks(now, before, born))
+            changed |= await mirror.keep_links(tx, "deals", kind, links, reads=ReadTimes(now, before, born))
         await keep_versions(tx, [past for f in deals.values() for past in versions(f.deal, watched)])
         entries = [entry for f in deals.values() for entry in entries_of(f)]
         fresh = await mirror.keep_stage_entries(tx, entries)

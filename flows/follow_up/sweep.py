@@ -1,7 +1,7 @@
-"""Looks through the pipeline for deals that do not get on, and puts what is due into the inbox.
+"""Finds stalled deals in the pipeline, and puts an event for each into the inbox.
 
-The mirror says which deals have stood long enough; those are read fresh and judged, so that a veto costs no event. Only
-stays that began after the first start count: a pipeline of old deals is not flooded.
+The mirror says which deals have been in their stage long enough. Those are read fresh and assessed, so that a veto
+costs no event. Only stays that began after the first start count, so that a pipeline of old deals is not flooded.
 """
 
 import logging
@@ -27,7 +27,7 @@ _SHOWN = 200
 
 @dataclass
 class Swept:
-    """What a sweep came to. `looks`: the deals that were read, by id; `flagged`: those listed for disqualification."""
+    """The result of a sweep. `assessed`: deals that were read, by id; `flagged`: those listed for disqualification."""
 
     standing: int = 0
     assessed: dict[str, Assessment | Outside] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Swept:
 
     @property
     def vetoed(self) -> list[tuple[Assessment, NotNow]]:
-        """The deals that are left alone because something took place on them lately."""
+        """The deals that are left alone because of recent activity."""
         read = (x for x in self.assessed.values() if isinstance(x, Assessment))
         decided = ((x, x.decision) for x in read if isinstance(x.decision, NotNow))
         return [(x, decision) for x, decision in decided if decision.why == "active"]
@@ -51,12 +51,12 @@ class Swept:
     def summary(self) -> str:
         """One line."""
         return (
-            f"{self.standing} deals stand where follow-up is planned, {len(self.assessed)} were due for a look: "
+            f"{self.standing} deals are in stages with a follow-up plan, {len(self.assessed)} were checked: "
             f"{self.events} put into the inbox, {len(self.vetoed)} vetoed by activity; {len(self.flagged)} flagged"
         )
 
     def report(self, s: Services) -> str:
-        """As Markdown, in ids and keys of the process file only."""
+        """The sweep as Markdown; it contains only ids and keys of the process file."""
         due = [
             (x.file.id, x.stage.key, str(d.number), d.reason, ", ".join(sorted(x.unmet))) for x, d in self.due
         ]
@@ -78,7 +78,7 @@ class Swept:
 
 
 def _table(s: Services, title: str, heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    """Rows that begin with a deal id; nothing where there are none."""
+    """A Markdown table whose rows begin with a deal id; nothing without rows."""
     if not rows:
         return
     yield from ["", f"### {title}", "", f"| Deal | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
@@ -89,7 +89,7 @@ def _table(s: Services, title: str, heads: Sequence[str], rows: Sequence[tuple[s
 
 
 async def sweep(s: Services) -> Swept:
-    """Look at every deal whose next follow-up may be due, or whose flag may have to go. Raises ConnectorError."""
+    """Assess every deal whose next follow-up may be due, or whose flag may have to go. Raises ConnectorError."""
     portal = await s.portal()
     bulk = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK))  # contracts come first under the vendor's limit
     swept = Swept()
@@ -107,7 +107,7 @@ async def sweep(s: Services) -> Swept:
 
 
 async def _candidates(s: Services, portal: Portal, swept: Swept) -> list[str]:
-    """By the mirror and the ledger alone; deals for which a look waits in the inbox already are left out."""
+    """Ids from the mirror and the ledger; deals that already have an open event are left out."""
     today = s.clock().astimezone(UTC).date()
     async with s.ledger.read() as tx:
         by_stage = await mirror.deals_by_stage(tx)
@@ -134,7 +134,7 @@ async def _candidates(s: Services, portal: Portal, swept: Swept) -> list[str]:
 
 
 def _event(deal_id: str, found: Assessment | Outside, now: datetime) -> NewEvent:
-    """Once a day for one cause. What was done before is known by the ledger, not by this key."""
+    """One event a day for a cause. The ledger, not this key, knows what was done before."""
     if isinstance(found, Assessment):
         number = found.decision.number if isinstance(found.decision, Due) else len(found.past)
         moment = int(found.entered_at.timestamp() * 1000)

@@ -36,7 +36,7 @@ class TooLargeError(FlowError):
 
 
 class Receiver:
-    """The deliveries' side of the gateway."""
+    """The routes of the gateway that take deliveries."""
 
     def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Receiver:
         self._wake_sender = WakeSender(ledger)
 
     def router(self) -> APIRouter:
-        """Routes for which a secret is set; the others are not there at all."""
+        """The routes for which a secret is set; the others do not exist."""
         router = APIRouter()
         settings = self._settings
         if settings.hubspot_webhooks == "on" and _set(settings.hubspot_client_secret):
@@ -59,7 +59,7 @@ class Receiver:
         return router
 
     def close(self) -> None:
-        """Let go of the socket that wakes workers."""
+        """Close the socket that wakes workers."""
         self._wake_sender.close()
 
     async def hubspot(self, request: Request) -> Response:
@@ -82,7 +82,7 @@ class Receiver:
         return await self._stored("hubspot", request, body, events, JSONResponse({"stored": len(events)}))
 
     async def dropbox_sign(self, request: Request) -> Response:
-        """Dropbox Sign's callbacks: one form field `json`; the answer's text is what the vendor counts as received."""
+        """Dropbox Sign's callbacks: one form field `json`; the vendor requires this exact answer text."""
         try:
             body = await _body(request)
         except TooLargeError:
@@ -143,7 +143,7 @@ class Receiver:
     async def _stored(
         self, source: str, request: Request, body: bytes, events: list[NewEvent], answer: Response
     ) -> Response:
-        """One transaction for the delivery and its events; only then the acknowledgement."""
+        """Store the delivery and its events in one transaction; only then acknowledge."""
         headers = {k: v for k, v in request.headers.items() if k not in _SECRET_HEADERS}
         now = self._clock()
         try:
@@ -166,7 +166,7 @@ class Receiver:
         return answer
 
     async def _refused(self, source: str, status: int, why: str) -> Response:
-        """Nothing is kept of it but a count."""
+        """Refuse a delivery; only a count is stored."""
         log.warning("delivery refused source=%s status=%s reason=%s", source, status, why)
         try:
             async with self._ledger.write() as tx:
@@ -185,7 +185,7 @@ def _set(secret: SecretStr | None) -> bool:
 
 
 async def _body(request: Request) -> bytes:
-    """The raw bytes, at most 1 MiB; what goes on is not read."""
+    """The raw bytes, at most 1 MiB; the rest is not read."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise TooLargeError

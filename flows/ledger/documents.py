@@ -1,4 +1,4 @@
-"""Rendered documents, frozen: the very bytes that were filed or sent, versioned by what they were made from."""
+"""Rendered documents, frozen: the exact bytes that were filed or sent, one version for each set of sources."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ async def freeze(
     content: bytes,
     now: datetime,
 ) -> StoredDocument:
-    """Keep a document; the same sources again give the version kept before, never a new one."""
+    """Store a document and return it; the same sources again return the stored version, never a new one."""
     same = sa.select(papers).where(
         papers.c.deal_id == deal_id, papers.c.kind == kind, papers.c.source_sha256 == source_sha256
     )
@@ -58,7 +58,7 @@ async def freeze(
             content=content,
             created_at=now,
         )
-        # Nothing is kept when another transaction took this version or kept these sources: look again.
+        # Nothing is stored if another transaction took this version or stored these sources: read again.
         await tx.execute(statement.on_conflict_do_nothing())
     return _document(row)
 
@@ -95,7 +95,7 @@ async def kinds_on_file(tx: AsyncConnection, deal_ids: list[str]) -> dict[str, s
 
 @dataclass(frozen=True)
 class Filed:
-    """Where a document lies in HubSpot, and when it was made."""
+    """A document's file in HubSpot, and when it was made."""
 
     file_id: str
     created_at: datetime
