@@ -1,1 +1,1 @@
-"""What an operator edits: settings, the sales process and the document templates. Knows nothing of our code."""
+"""What an operator edits: settings, the sales process and the document templates. Does not depend on our code."""

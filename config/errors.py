@@ -1,5 +1,5 @@
-"""The root of all errors in what an operator writes: settings and files."""
+"""The root of all errors in settings and files that an operator writes."""
 
 
 class ConfigError(Exception):
-    """A setting or a file of the operator's is wrong or missing. The text names it and says what to write instead."""
+    """A setting or file is wrong or missing. The text names it and says what to write instead."""

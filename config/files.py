@@ -1,4 +1,4 @@
-"""Finds and parses the files an operator edits; returns plain mappings. What they mean is decided elsewhere."""
+"""Finds and parses the files an operator edits; returns plain mappings. Their meaning is defined elsewhere."""
 
 import re
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class ConfigFileError(ConfigError):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Only `true` and `false` are switches: the country NO stays a country.
+    """The mapping in a YAML file. Only `true` and `false` are booleans: the country code NO stays a text.
 
-    Raises ConfigFileError: not there, not UTF-8, not YAML, a key given twice, no mapping at the top.
+    Raises ConfigFileError: the file is missing, is not UTF-8, is not YAML, repeats a key, or has no mapping at the top.
     """
     text = _text(path)
     try:
@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if str(getattr(problem, "context", "")).startswith(_BEGINS):
             mark = getattr(problem, "context_mark", None) or mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(problem, "problem", None) or "it holds a character that YAML does not allow"
+        what = getattr(problem, "problem", None) or "it contains a character that YAML does not allow"
         hint = next((f" ({hint})" for start, hint in _HINTS.items() if what.startswith(start)), "")
         line = mark.line + 1 if mark else None
         raise ConfigFileError(f"{path}{place}: not valid YAML: {what}{hint}", line) from None
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def line_of(path: Path, place: Sequence[str | int]) -> int | None:
     """The line (from 1) where a place in the file begins, e.g. ("stages", 0, "label"); None when it cannot be read.
 
-    Steps that the file does not have are passed over: the nearest place around it counts.
+    Steps that the file does not have are skipped: the nearest enclosing place counts.
     """
     try:
         node = yaml.compose(_text(path), _Loader)
@@ -65,19 +65,19 @@ def line_of(path: Path, place: Sequence[str | int]) -> int | None:
 
 
 _BEGINS = ("while scanning a simple key", "while scanning a quoted", "while parsing a flow")
-"""Mistakes that the parser notices long after: where the key, quote or bracket begins is where to look."""
+"""Errors that the parser reports late: the mistake is where the key, quote or bracket begins."""
 _HINTS = {
     "mapping values are not allowed": "a text with a colon in it needs quotes",
     "found character '\\t'": "indent with spaces, not with tabs",
     "found character": "a text that begins with this character needs quotes",
-    "could not find expected ':'": "after a key come a colon and a space",
-    "expected <block end>": "look at the indentation of this line and of those above it",
+    "could not find expected ':'": "a key is followed by a colon and a space",
+    "expected <block end>": "check the indentation of this line and of the lines above it",
     "expected ',' or": "a bracket that begins here is not closed",
     "found unexpected end of stream": "a quote that begins here is not closed",
     "found undefined alias": "a text that begins with * needs quotes",
-    "while scanning": "look at quotes and brackets here",
+    "while scanning": "check the quotes and brackets here",
 }
-"""What YAML's parser says, by how it begins: what usually is the cause."""
+"""The beginning of the YAML parser's message -> the usual cause."""
 
 
 def _text(path: Path) -> str:
@@ -101,14 +101,14 @@ class _NoKeyTwice(yaml.constructor.SafeConstructor):
     """Refuses a key that stands twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice: the later one would win without a word."""
+        """Refuse a repeated key: the later one would silently win."""
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands here for the second time", key.start_mark
+                    None, None, f"the key {key.value!r} is here for the second time", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -1,8 +1,8 @@
-"""Every environment value, in one typed class. Nothing else in the project reads the environment.
+"""Every environment value, in one typed class. No other module reads the environment.
 
 Names are `DEALFLOW_` plus the field in capitals. A secret may also come from a file: set
 `DEALFLOW_HUBSPOT_TOKEN_FILE=/run/secrets/token` instead of `DEALFLOW_HUBSPOT_TOKEN`.
-`env.example` lists them all; a test keeps the two equal.
+`env.example` lists all of them; a test checks that.
 """
 
 import os
@@ -49,13 +49,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Where things are kept
+    # Storage
     home: Path = Path(".dealflow")
     database_url: Annotated[str, Field(repr=False)] = ""  # may hold a password; empty: SQLite in `home`
     config_dir: Path = CONFIG_DIR
     process_file: Path | None = None  # empty: sales_process.yaml in `config_dir`
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    retention_days: Annotated[int, Field(ge=0)] = 400  # 0: for ever
+    retention_days: Annotated[int, Field(ge=0)] = 400  # 0: forever
 
     # HubSpot
     hubspot_token: SecretStr | None = None
@@ -120,7 +120,7 @@ class Settings(BaseModel):
 
     @property
     def database(self) -> str:
-        """The ledger's address as SQLAlchemy's async drivers want it."""
+        """The ledger's address in the form of SQLAlchemy's async drivers."""
         url = self.database_url or f"sqlite:///{(self.home / 'ledger.db').resolve()}"
         for plain, driver in _DRIVERS:
             if url.startswith(plain):
@@ -129,7 +129,7 @@ class Settings(BaseModel):
 
     @property
     def process_path(self) -> Path:
-        """The sales process file in force."""
+        """The path of the sales process file in use."""
         return self.process_file or self.config_dir / "sales_process.yaml"
 
     @property
@@ -138,7 +138,7 @@ class Settings(BaseModel):
         return (self.public_url or f"http://{self.gateway_host}:{self.gateway_port}").rstrip("/")
 
     def require(self, *names: str) -> None:
-        """Stop unless each named setting has a value. Raises SettingsError naming the first that has none."""
+        """Check that each of these settings has a value. Raises SettingsError naming the first one without."""
         for name in names:
             value = getattr(self, name)
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -157,10 +157,10 @@ _DRIVERS = (
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
-    """Read the settings from the environment and, below it in rank, from `.env` in the working folder.
+    """Read the settings from the environment and, with lower priority, from `.env` in the working folder.
 
-    A value of nothing but blanks counts as unset. Raises SettingsError: a file that cannot be read, a setting
-    given both directly and as a file, a value of the wrong kind. No text ever repeats a value.
+    A blank value counts as unset. Raises SettingsError: a file cannot be read, a setting is given both directly and
+    as a file, or a value has the wrong type. No text repeats a value.
     """
     if environ is None:
         environ = os.environ
@@ -193,7 +193,7 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
-    """Names that start with our prefix but that nobody reads: most likely misspelt."""
+    """Names that start with our prefix but that are not settings: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     known |= {name + "_FILE" for name in known}
     foreign = (PREFIX + "TEST_", PREFIX + "SHARED", PREFIX + "DEMO_")
@@ -201,7 +201,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
 
 
 def _value_of(variable: str, values: Mapping[str, str]) -> str:
-    """The value in one place, directly or through NAME_FILE, without blanks around it; empty when unset."""
+    """The value from one source, direct or through NAME_FILE, stripped; empty when unset."""
     direct = values.get(variable, "").strip()
     path = values.get(variable + "_FILE", "").strip()
     if not path:

@@ -1,6 +1,6 @@
-"""Which failures are tried again, how often and how long: the one place that decides it.
+"""Decides which failures are retried, how often and how long; the only place that does.
 
-Short troubles are sat out here (tenacity, a few tries within some twenty seconds). What lasts longer goes
+Short outages are retried here (tenacity, a few tries within about twenty seconds). After longer ones the event goes
 back to the inbox as parked, with the time of the next try from `park_delay_s`.
 """
 
@@ -18,16 +18,16 @@ _TRIES = 4
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 ODD_TRIES = 8
-"""How often in a row an event may fail in a way nobody understands before it is dead-lettered."""
+"""How often in a row an event may fail with an unknown error before it is dead-lettered."""
 
 
 async def reading(call: Callable[[], Awaitable[T]]) -> T:
-    """Run a call that changes nothing, again while the vendor is in passing trouble. Raises its last error."""
+    """Run a call that changes nothing, and retry it on transient errors. Raises its last error."""
     return await _retrying(lambda problem: isinstance(problem, TransientError), call)
 
 
 async def writing(call: Callable[[], Awaitable[T]]) -> T:
-    """Run a call that changes something, again only when the vendor surely did not act on the last try."""
+    """Run a call that changes something, and retry it only when the vendor surely did not apply the last try."""
     return await _retrying(
         lambda problem: isinstance(problem, TransientError) and problem.applied == "no", call
     )
@@ -67,7 +67,7 @@ def park_delay_s(
     hint_s: float | None = None,
     dice: random.Random | None = None,
 ) -> float:
-    """Seconds until an event that failed so often in a row (1: for the first time) is tried again.
+    """Seconds until an event with this many failures in a row (at least 1) is tried again.
 
     Exponential with full jitter, never under the vendor's hint.
     """

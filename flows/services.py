@@ -1,4 +1,4 @@
-"""The only place where clients, ledger, clock and sales process are built; tests step in with `override`."""
+"""The only place where clients, ledger, clock and sales process are built; tests replace them with `override`."""
 
 import os
 import random
@@ -38,12 +38,12 @@ PROPOSAL, CONTRACT = "proposal", "contract"
 
 
 class SetupError(FlowError):
-    """HubSpot does not fit the process file (a pipeline or stage is missing). The text says what to run."""
+    """HubSpot does not match the process file (a pipeline or stage is missing). The text says what to run."""
 
 
 @dataclass(frozen=True)
 class Portal:
-    """What we need to know of the HubSpot account, read at start and refreshed now and then."""
+    """Facts about the HubSpot account, read at start and refreshed regularly."""
 
     portal_id: str
     pipeline_id: str
@@ -71,12 +71,12 @@ class Services:
     clock: Callable[[], datetime]
     owner: str
     emails: Mapping[str, EmailTemplate] = field(default_factory=dict)
-    mail: MailClient | None = None  # where follow-ups are really sent (DEALFLOW_FOLLOW_UP_EMAIL=smtp)
+    mail: MailClient | None = None  # when follow-up e-mails are sent (DEALFLOW_FOLLOW_UP_EMAIL=smtp)
     http: list[httpx.AsyncClient] = field(default_factory=list)
-    new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal deals seeded ones
+    new_token: Callable[[], str] = lambda: secrets.token_hex(16)  # a rehearsal uses seeded ones
     dice: random.Random = field(default_factory=random.Random)
     portal_fresh_s: float = 900.0  # in a rehearsal nobody changes the account
-    planned: list[Planned] | None = None  # a dry run: outward writes are noted here instead of made
+    planned: list[Planned] | None = None  # a dry run: outward writes are listed here instead of made
     _portal: Portal | None = None
 
     async def portal(self, *, fresh: bool = False) -> Portal:
@@ -95,37 +95,37 @@ class Services:
         return known
 
     def deal_url(self, deal_id: str) -> str:
-        """Where a person sees the deal."""
+        """The URL of the deal in HubSpot."""
         return self.record_url("0-3", deal_id)
 
     def record_url(self, object_type_id: str, record_id: str) -> str:
-        """Where a person sees a record: 0-1 contacts, 0-2 companies, 0-3 deals."""
+        """The URL of a record in HubSpot: 0-1 contacts, 0-2 companies, 0-3 deals."""
         portal_id = self._portal.portal_id if self._portal else self.settings.hubspot_portal_id or "0"
         return f"{self.settings.hubspot_app_url}/contacts/{portal_id}/record/{object_type_id}/{record_id}"
 
     def request_url(self, request_id: str) -> str:
-        """Where a person sees the signature request."""
+        """The URL of the signature request."""
         return f"{self.settings.dropbox_sign_app_url}/home/manage?guid={request_id}"
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Close all connections."""
         for client in self.http:
             await client.aclose()
         await self.ledger.close()
 
 
 def utc_now() -> datetime:
-    """Now, aware."""
+    """The current time as aware UTC."""
     return datetime.now(UTC)
 
 
 def process_name() -> str:
-    """Host, process id and a start mark: names this process in leases and lets a neighbour see that it died."""
+    """Host, process id and a start mark: names this process in leases and lets another process see that it died."""
     return f"{process_place()}:{os.getpid()}:{int(utc_now().timestamp() * 1000):x}"
 
 
 def process_place() -> str:
-    """Where process ids mean the same: the host, and its process id namespace (containers may share host names)."""
+    """The scope of process ids: the host and its process id namespace (containers may share host names)."""
     try:
         namespace = Path("/proc/self/ns/pid").readlink().name
     except OSError:  # not Linux
@@ -134,23 +134,23 @@ def process_place() -> str:
 
 
 def load_process(settings: Settings) -> SalesProcess:
-    """The sales process in force. Raises ConfigFileError or ProcessError."""
+    """Load the sales process. Raises ConfigFileError or ProcessError."""
     return parse_process(read_yaml(settings.process_path))
 
 
 def load_templates(settings: Settings) -> dict[str, Template]:
-    """The document templates by kind."""
+    """Load the document templates, by kind."""
     folder = Path(settings.config_dir) / "templates"
     return {kind: load_template(folder / kind) for kind in (PROPOSAL, CONTRACT)}
 
 
 def email_folder(settings: Settings) -> Path:
-    """Where the e-mail templates are."""
+    """The folder of the e-mail templates."""
     return Path(settings.config_dir) / "templates" / "email"
 
 
 async def open_services(settings: Settings) -> Services:
-    """Build everything for a worker. Raises SettingsError naming the first missing secret, LedgerError, ..."""
+    """Build all services for a worker. Raises SettingsError naming the first missing secret, LedgerError, ..."""
     settings.require("hubspot_token", "dropbox_sign_api_key")
     assert settings.hubspot_token is not None and settings.dropbox_sign_api_key is not None
     process, templates = load_process(settings), load_templates(settings)
@@ -198,9 +198,7 @@ def _mail(settings: Settings) -> MailClient | None:
     if settings.smtp_user:
         settings.require("smtp_password")
         if settings.smtp_tls == "off" and settings.smtp_host not in ("localhost", "127.0.0.1", "::1"):
-            raise SettingsError(
-                "DEALFLOW_SMTP_TLS=off would tell the password to everybody on the way: use starttls"
-            )
+            raise SettingsError("DEALFLOW_SMTP_TLS=off would send the password unencrypted: use starttls")
     return MailClient(
         settings.smtp_host,
         settings.smtp_port,
@@ -271,7 +269,7 @@ _current: Services | None = None
 
 @asynccontextmanager
 async def use() -> AsyncIterator[Services]:
-    """The process's services: those the worker opened, or fresh ones for a run that a Prefect worker started."""
+    """The services of this process: those of the worker, or new ones for a run that a Prefect worker started."""
     if _current is not None:
         yield _current
         return
@@ -285,7 +283,7 @@ async def use() -> AsyncIterator[Services]:
 
 @contextmanager
 def override(services: Services) -> Iterator[Services]:
-    """Make these the process's services inside the block (the worker at start; tests)."""
+    """Use these services inside the block (the worker at start; tests)."""
     global _current
     before, _current = _current, services
     try:

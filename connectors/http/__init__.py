@@ -1,1 +1,1 @@
-"""One exchange with a vendor: paced, sent once, and its outcome as bytes or as an error."""
+"""HTTP exchanges with vendors: paced, sent once, with bytes or an error as the result."""

@@ -1,6 +1,6 @@
-"""The small error family of all connectors: each class says what the caller can do next.
+"""The errors of all connectors: each class says what the caller can do next.
 
-No error text ever holds a body, a name, an e-mail address or a token: only our own words, the status, and
+No error text ever contains a body, a name, an e-mail address or a token: only our own words, the status, and
 vendor identifiers that passed a strict character check.
 """
 
@@ -15,7 +15,7 @@ _PATH = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,120}")
 
 
 def clean_code(value: object, *, path: bool = False) -> str | None:
-    """The value when it looks like a machine identifier (path=True also allows brackets), else None."""
+    """The value if it is a machine identifier (path=True also allows brackets), else None."""
     pattern = _PATH if path else _CODE
     return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
@@ -45,10 +45,10 @@ class WouldWriteError(Exception):
 
 
 class ConnectorError(Exception):
-    """Anything that kept a vendor call from giving its answer.
+    """A vendor call failed.
 
     Fields: vendor, operation (our name of the call), status (HTTP, None without an answer), retry_after_s
-    (seconds, None if the vendor named none), request_id (the vendor's), category (the vendor's machine word),
+    (seconds, None if the vendor gave none), request_id (the vendor's), category (the vendor's machine word),
     and applied: "no" when the vendor surely did not act on this call, "maybe" when it may have.
     """
 
@@ -95,7 +95,7 @@ class ConnectorError(Exception):
         return []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only arguments would not survive pickling, and Prefect pickles what a run raised.
+        # Keyword-only arguments cannot be pickled by default, and Prefect pickles a run's error.
         return (_rebuild, (type(self), dict(self.__dict__)))
 
 
@@ -107,7 +107,7 @@ def _rebuild(cls: type[ConnectorError], fields: Mapping[str, Any]) -> ConnectorE
 
 
 class TransientError(ConnectorError):
-    """Likely to pass: try later, after a look at the vendor when `applied` is "maybe"."""
+    """Likely to pass: try later, and check the vendor first when `applied` is "maybe"."""
 
     advice = "try again later"
 
@@ -152,15 +152,15 @@ class RejectedError(ConnectorError):
 
 
 class NotFoundError(RejectedError):
-    """The vendor knows no such thing (404)."""
+    """The vendor does not have it (404)."""
 
     advice = "not found"
 
 
 class ConflictError(RejectedError):
-    """Something is in the way (409); existing_id names the record that already holds the key, if told."""
+    """It conflicts with something that exists (409); existing_id: the record that has the key, if named."""
 
-    advice = "in conflict with something that exists"
+    advice = "it conflicts with something that exists"
 
     def __init__(self, vendor: str, operation: str, *, existing_id: str | None = None, **common: Any) -> None:
         super().__init__(vendor, operation, **common)
@@ -168,13 +168,13 @@ class ConflictError(RejectedError):
 
 
 class GoneError(RejectedError):
-    """It existed and was taken away (410), e.g. a cancelled signature request."""
+    """It existed and was removed (410), e.g. a cancelled signature request."""
 
     advice = "gone"
 
 
 class AuthError(ConnectorError):
-    """The key is wrong, lacks a permission, or the plan is not paid: stop and tell the operator.
+    """The key is wrong, lacks a permission, or the plan is not paid: stop and notify the operator.
 
     missing_scopes: the permissions the vendor says are missing.
     """
@@ -192,13 +192,13 @@ class AuthError(ConnectorError):
 
 
 class UnreadableAnswerError(ConnectorError):
-    """The reply is not what the vendor documents: park it and tell a person."""
+    """The reply is not what the vendor documents: park it and notify a person."""
 
     advice = "the answer was not understood"
 
 
 class ForgedEventError(ConnectorError):
-    """A delivery that its sender could not prove: refuse it. `reason` is one of our own short words."""
+    """A delivery without valid proof of its sender: refuse it. `reason` is one of our own short texts."""
 
     advice = "delivery refused"
 
@@ -208,7 +208,7 @@ class ForgedEventError(ConnectorError):
 
 
 class MalformedEventError(ConnectorError):
-    """A delivery from the true sender that cannot be read: keep it, answer as usual, tell a person."""
+    """A delivery from the true sender that cannot be parsed: keep it, answer as usual, notify a person."""
 
     advice = "delivery not readable"
 

@@ -1,6 +1,6 @@
-"""One HTTP exchange with a vendor: send once, turn the outcome into bytes or into one of `connectors.http.errors`.
+"""One HTTP exchange with a vendor: sends once, and returns bytes or raises one of `connectors.http.errors`.
 
-Status decides, never the body: proxies answer HTML and one vendor's own sample error is not valid JSON.
+The status decides, never the body: proxies answer HTML and one vendor's own sample error is not valid JSON.
 Nothing is retried, no redirect is followed, no proxy is taken from the environment, no body is logged.
 """
 
@@ -44,7 +44,7 @@ MAX_BODY_BYTES = 100 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds for each phase of one call; total_s bounds the whole, so a dripping answer cannot hold us."""
+    """Seconds for each phase of one call; total_s limits the whole call, so that a slow answer cannot block us."""
 
     connect_s: float = 5.0
     read_s: float = 30.0
@@ -55,7 +55,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What metrics may know of one call. status is None when no answer came; outcome is "ok" or a class
+    """What metrics may record about one call. status is None without an answer; outcome is "ok" or a class
     name."""
 
     vendor: str
@@ -72,7 +72,7 @@ BeforeSend = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply with an expected status. The body was read whole."""
+    """An answer with an expected status and its complete body."""
 
     vendor: str
     operation: str
@@ -97,7 +97,7 @@ class Answer:
 
 
 def make_http(timeouts: Timeouts | None = None, *, max_connections: int = 20) -> httpx.AsyncClient:
-    """A client fit for sharing: keep-alive, no redirects, no proxy or credentials from the environment."""
+    """An HTTP client that may be shared: keep-alive, no redirects, no proxy or credentials from the environment."""
     times = timeouts or Timeouts()
     return httpx.AsyncClient(
         timeout=httpx.Timeout(
@@ -163,8 +163,8 @@ class Exchange:
         """Send once. `path` is below the base URL and already escaped. `write` says whether it can change
         things. `before_send` is awaited when everything else is ready.
 
-        Raises the ConnectorError the vendor's table names for the status, TransientError when no answer came,
-        UnreadableAnswerError when it cannot be read or is larger than MAX_BODY_BYTES.
+        Raises the ConnectorError that the vendor's table has for the status, TransientError when no answer came,
+        UnreadableAnswerError when it cannot be parsed or is larger than MAX_BODY_BYTES.
         """
         if self._pace is not None and buckets:
             await self._pace.wait(buckets, lane)
@@ -189,12 +189,12 @@ class Exchange:
     def read_only(self, about: Callable[[str], str]) -> "Exchange":
         """The same exchange (same connections, same pace) whose `call` raises WouldWriteError for every write.
 
-        `about`: which kind of object a path is about, for the error.
+        `about`: returns the object type of a path, for the error.
         """
         return _ReadOnly(self, about)
 
     async def fetch(self, operation: str, url: str) -> Answer:
-        """GET an address the vendor handed out (a signed file URL), without our credentials."""
+        """GET an address that the vendor gave (a signed file URL), without our credentials."""
         if httpx.URL(url).scheme not in ("https", "http"):
             raise UnreadableAnswerError(
                 self.vendor.name, operation, detail="the file address is not a web address"
@@ -260,7 +260,7 @@ class Exchange:
     def _no_answer(
         self, operation: str, problem: Exception, status: int | None, write: bool
     ) -> ConnectorError:
-        # Only these are sure to have happened before the request left: everything else may have arrived.
+        # Only these surely happened before the request was sent: after any other the vendor may have received it.
         before = isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
         before = before or isinstance(problem, (httpx.UnsupportedProtocol, httpx.ProxyError))
         applied: Applied = "no" if before or not write else "maybe"

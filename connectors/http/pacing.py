@@ -1,6 +1,6 @@
-"""Client-side pacing: token buckets that keep us under the vendors' limits before they have to say 429.
+"""Client-side pacing: token buckets keep us under the vendors' limits, so that they need not answer 429.
 
-A taken token comes back one window later, so no rolling window ever sees more than `tokens` calls (a plain
+A taken token returns one window later, so no rolling window has more than `tokens` calls (a plain
 refill bucket would let twice as many through in the first window). Waiters are served by lane, and every
 eighth grant goes to the longest waiter, so that bulk work is slowed but never starved.
 
@@ -24,7 +24,7 @@ _FAIR_EVERY = 8
 
 
 class Lane(IntEnum):
-    """Who goes first when calls have to wait: a smaller number goes earlier."""
+    """The priority of waiting calls: a smaller number goes first."""
 
     URGENT = 0
     NORMAL = 1
@@ -52,12 +52,12 @@ class Bucket:
 
     @property
     def waiting(self) -> int:
-        """How many callers stand in line."""
+        """How many callers are waiting."""
         return len(self._wake)
 
     def penalise(self, until: float) -> None:
-        """Let nobody pass before `until` (on this bucket's clock); a later earlier date does not shorten
-        it."""
+        """Let nobody pass before `until` (on this bucket's clock); a later call with an earlier time does not
+        shorten it."""
         self._not_before = max(self._not_before, until)
 
     def delay_s(self) -> float:
@@ -117,18 +117,18 @@ class Pace:
             await bucket.take(lane)
 
     def penalise(self, names: Sequence[str], for_s: float) -> None:
-        """After a 429: close the named buckets for `for_s` seconds from now."""
+        """After a 429: block the named buckets for `for_s` seconds from now."""
         until = self._clock() + max(0.0, for_s)
         for name in names:
             self._buckets[name].penalise(until)
 
     def window_s(self, names: Sequence[str]) -> float:
-        """The longest window of the named buckets, in seconds: how long to wait when no wait was named."""
+        """The longest window of the named buckets, in seconds: how long to wait when the vendor gave no time."""
         return max((self._buckets[name].per_s for name in names), default=1.0)
 
     @property
     def waiting(self) -> Mapping[str, int]:
-        """Callers in line, by bucket (for metrics)."""
+        """Waiting callers, by bucket (for metrics)."""
         return {name: bucket.waiting for name, bucket in self._buckets.items()}
 
 
@@ -163,7 +163,7 @@ def dropbox_sign_pace(
 ) -> Pace:
     """Dropbox Sign's limits per minute. test_mode=10 caps both tiers, for an account used in test mode.
 
-    Which endpoints are high tier is not published in what could be read; sends and files count as such here.
+    Which endpoints are high tier is not published in the pages above; sends and files count as such here.
     """
     cap = test_mode if test_mode is not None else max(standard, high)
     return Pace(

@@ -1,7 +1,7 @@
-"""Runs one call of a vendor's own SDK (urllib3 underneath) and gives it the same outcomes as `exchange`.
+"""Runs one call of a vendor's own SDK (urllib3 underneath) with the same results and errors as `exchange`.
 
-Both official SDKs throw their own exception classes for statuses, urllib3's for the network, and now and
-then an AttributeError or UnicodeDecodeError from their error handling; whatever comes, the caller gets a
+Both official SDKs raise their own exception classes for statuses, urllib3's for the network, and sometimes
+an AttributeError or UnicodeDecodeError from their error handling; for all of them the caller gets a
 ConnectorError. Seen in hubspot-api-client 12.0.0 and dropbox-sign 2.0.0, 2026-11-22.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from connectors.http.errors import Applied, ConnectorError, TransientError, UnreadableAnswerError
 from connectors.http.exchange import MAX_BODY_BYTES, Answer, CallRecord, OnCall, Vendor
 
-# Raised before a single byte of the request left, by class name and wherever in the chain it stands.
+# Raised before a single byte of the request was sent, by class name, anywhere in the exception chain.
 _NEVER_SENT = frozenset(
     {
         "NewConnectionError",
@@ -36,7 +36,7 @@ _HANDSHAKE = re.compile(r"CERTIFICATE_|WRONG_VERSION|HANDSHAKE|UNSUPPORTED_PROTO
 
 
 class SdkCall:
-    """Runs SDK calls of one vendor. total_s bounds the reading of an answer, in seconds."""
+    """Runs SDK calls of one vendor. total_s limits the reading of an answer, in seconds."""
 
     def __init__(self, vendor: Vendor, *, total_s: float, on_call: OnCall | None) -> None:
         self._vendor = vendor
@@ -46,7 +46,7 @@ class SdkCall:
     def run(
         self, operation: str, send: Callable[[], Any], *, write: bool, expect: tuple[int, ...] = (200,)
     ) -> Answer:
-        """The raw answer of `send`, which returns an unread urllib3 response. Raises ConnectorError."""
+        """Return the raw answer of `send`, which returns an unread urllib3 response. Raises ConnectorError."""
         started = time.monotonic()
         status: int | None = None
         outcome = "unexpected"
@@ -78,9 +78,11 @@ class SdkCall:
             finally:
                 response.close()
             headers = {str(key): str(value) for key, value in response.headers.items()}
-        except Exception as problem:  # whatever the SDK throws, the caller must learn if it may have acted
+        except (
+            Exception
+        ) as problem:  # whatever the SDK raises, the caller must know if the vendor may have acted
             chain = list(_chain(problem, outer))
-            told = _told_status(chain)
+            told = _status_in(chain)
             if told is not None:
                 return Answer(self._vendor.name, operation, told[0], told[1], told[2], write)
             raise self._no_answer(operation, chain, status, write) from None
@@ -113,7 +115,7 @@ class _Endless(Exception):
 def _chain(problem: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
     """The exception, what it was raised from, and urllib3's `reason`s, each once.
 
-    `outer` was being handled when the call began: Python hangs it on as context, yet it tells of another
+    `outer` was being handled when the call began: Python adds it as context, but it belongs to another
     call.
     """
     seen: set[int] = {id(outer)}
@@ -138,7 +140,7 @@ def _is_network(one: BaseException) -> bool:
     return isinstance(one, OSError) or type(one).__module__.startswith("urllib3")
 
 
-def _told_status(chain: list[BaseException]) -> tuple[int, Mapping[str, str], bytes] | None:
+def _status_in(chain: list[BaseException]) -> tuple[int, Mapping[str, str], bytes] | None:
     """Status, headers and body of an SDK exception in the chain that carries an answer."""
     for one in chain:
         status = getattr(one, "status", None)

@@ -1,7 +1,7 @@
-"""How one vendor answers: its status table and the words of its error bodies, turned into
+"""Turns a vendor's answers, by its status table and the codes in its error bodies, into
 `connectors.http.errors`.
 
-Status decides, never the body: proxies answer HTML and one vendor's own sample error is not valid JSON.
+The status decides, never the body: proxies answer HTML and one vendor's own sample error is not valid JSON.
 """
 
 import json
@@ -25,7 +25,7 @@ MAX_WAIT_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class ErrorDetail:
-    """What a vendor's error body tells, in machine words only; every field may be missing."""
+    """The machine-readable content of a vendor's error body; every field may be missing."""
 
     category: str | None = None
     request_id: str | None = None
@@ -59,7 +59,7 @@ class Vendor:
     ) -> ConnectorError:
         """The error for a status outside the expected ones. now_s: Unix time, to read reset headers."""
         kind = self.by_operation.get((operation, status)) or self.statuses.get(status) or _by_class(status)
-        detail = self.read_detail(_loose_json(body))
+        detail = self.read_detail(_lenient_json(body))
         common: dict[str, Any] = {
             "status": status,
             "category": detail.category,
@@ -89,7 +89,7 @@ def _by_class(status: int) -> type[ConnectorError]:
     return TransientError if status >= 500 else UnreadableAnswerError
 
 
-def _loose_json(body: bytes) -> object:
+def _lenient_json(body: bytes) -> object:
     try:
         parsed: object = json.loads(body)
     except (ValueError, RecursionError):

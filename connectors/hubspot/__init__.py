@@ -1,4 +1,4 @@
 """HubSpot: data calls (`client`), portal set-up (`portal`), deliveries (`webhook`), records and statuses.
 
-Importing this package loads nothing; import the shelf you need.
+Importing this package loads nothing; import the module you need.
 """

@@ -1,4 +1,4 @@
-"""What an account is made of: pipelines, stages, properties, owners, details; and how they are read.
+"""Records of an account's settings: pipelines, stages, properties, owners, details; and their parsers.
 
 Sources: developers.hubspot.com pipeline, property, owner and account guides, read 2026-11-22.
 """
@@ -25,12 +25,12 @@ class Stage:
 
     @property
     def is_won(self) -> bool:
-        """Closed with certainty."""
+        """Whether it is closed with probability 1."""
         return self.is_closed and self.probability == 1
 
     @property
     def is_lost(self) -> bool:
-        """Closed without a chance."""
+        """Whether it is closed with probability 0."""
         return self.is_closed and self.probability == 0
 
 
@@ -75,7 +75,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Property:
-    """A property's definition. Do not write when calculated or read_only_value."""
+    """A property's definition. Do not write it when calculated or read_only_value is set."""
 
     name: str
     label: str

@@ -13,7 +13,7 @@ USER_DEFINED: Final = "USER_DEFINED"
 
 
 class TypeId(NamedTuple):
-    """One association type: who points at whom, its number, and what it says beyond "is associated"."""
+    """One association type: from and to type, its number, and its meaning beyond "is associated"."""
 
     from_type: str
     to_type: str
@@ -66,5 +66,5 @@ _BY_PAIR: Final[Mapping[tuple[str, str, str], int]] = {
 
 
 def type_id(from_type: str, to_type: str, meaning: str = "") -> int:
-    """The number of a built-in type. Raises KeyError with the three words when there is none."""
+    """The number of a built-in type. Raises KeyError with the three arguments when there is none."""
     return _BY_PAIR[(from_type, to_type, meaning)]

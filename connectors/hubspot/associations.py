@@ -1,7 +1,7 @@
-"""Who belongs to whom: reading and making associations, by the thousand.
+"""Associations between records: read and created in batches of up to thousands.
 
-Source: developers.hubspot.com "associate records" guide, read 2026-11-22. Making one again is harmless;
-sending labels replaces the labels the pair had. Asked with an id that was merged away, the answer is empty:
+Source: developers.hubspot.com "associate records" guide, read 2026-11-22. Creating one again is harmless;
+sending labels replaces the labels of the pair. For an id that was merged into another record the answer is empty:
 ask with the surviving id.
 """
 
@@ -27,7 +27,7 @@ _NOTHING_LINKED = "OBJECT_NOT_FOUND"
 
 
 class AssociationCalls(Calls):
-    """These calls have an own, lower limit at HubSpot; the `associations` bucket stands for it."""
+    """These calls have their own, lower limit at HubSpot; the `associations` bucket enforces it."""
 
     async def association_labels(self, from_type: str, to_type: str) -> tuple[LinkType, ...]:
         """All association types between two object types in this account, custom labels included."""
@@ -38,9 +38,9 @@ class AssociationCalls(Calls):
     async def associated(
         self, from_type: str, to_type: str, ids: Iterable[str]
     ) -> dict[str, tuple[Link, ...]]:
-        """Links of each id (an empty tuple when it has none): one call per 1,000 ids, further pages per id.
+        """Associations of each id (an empty tuple without any): one call per 1,000 ids, further pages per id.
 
-        Raises RejectedError when HubSpot answers a row error other than "nothing linked".
+        Raises RejectedError when HubSpot reports a row error other than "nothing associated".
         """
         links: dict[str, dict[str, Link]] = {one: {} for one in dict.fromkeys(ids)}
         queue: list[tuple[str, str | None]] = [(one, None) for one in links]
@@ -60,14 +60,14 @@ class AssociationCalls(Calls):
                     links[from_id][link.to_id] = link
                 if after := next_after(row):
                     if (from_id, after) in batch:
-                        answer.not_understood("a page that names itself as the next")
+                        answer.not_understood("a page that gives itself as the next")
                     queue.append((from_id, after))
         return {one: tuple(found.values()) for one, found in links.items()}
 
     async def associate_default(
         self, from_type: str, to_type: str, pairs: Iterable[tuple[str, str]]
     ) -> tuple[RowError, ...]:
-        """Link pairs (from id, to id) without a label: one call per 2,000. Safe to repeat; returns row
+        """Associate pairs (from id, to id) without a label: one call per 2,000. Safe to repeat; returns row
         errors."""
         route = path("crm", "associations", self._versions.associations, from_type, to_type)
         route += "/batch/associate/default"
@@ -91,7 +91,7 @@ class AssociationCalls(Calls):
     async def associate(
         self, from_type: str, from_id: str, to_type: str, to_id: str, types: Sequence[tuple[str, int]]
     ) -> None:
-        """Link two records with labels, given as (category, type id). Replaces the pair's labels; safe to
+        """Associate two records with labels, given as (category, type id). Replaces the pair's labels; safe to
         repeat."""
         if not types:
             raise ValueError("at least one association type is needed; use associate_default for none")

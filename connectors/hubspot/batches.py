@@ -1,4 +1,4 @@
-"""CRM objects by the hundred: batch read, update and upsert, matched by id or key and never by position.
+"""CRM objects in batches: batch read, update and upsert, matched by id or key and never by position.
 
 Sources: developers.hubspot.com error handling (207, objectWriteTraceId), "using object APIs", the merge
 changelog; recorded answers of a production connector (order of results, duplicate ids), all read 2026-11-22.
@@ -26,7 +26,7 @@ _NOT_FOUND = "OBJECT_NOT_FOUND"
 
 
 class BatchCalls(Calls):
-    """Batches are cut to the vendor's sizes; a failure after the first chunk is marked `applied` "maybe"."""
+    """Batches are split into the vendor's sizes; a failure after the first chunk is marked `applied` "maybe"."""
 
     async def read_batch(
         self,
@@ -38,10 +38,10 @@ class BatchCalls(Calls):
         history: Sequence[str] = (),
         archived: bool = False,
     ) -> BatchRead:
-        """Many records, by id or unique property value: one call per 100 (50 with history). Repeats are
+        """Read many records, by id or unique property value: one call per 100 (50 with history). Repeats are
         dropped.
 
-        An id that was merged away maps to the surviving record. Raises ConnectorError when a call fails as
+        A merged id maps to the surviving record. Raises ConnectorError when a call fails as
         a whole.
         """
         size = BATCH_WITH_HISTORY if history else BATCH
@@ -70,7 +70,7 @@ class BatchCalls(Calls):
     async def batch_update(self, object_type: str, rows: Mapping[str, Mapping[str, str]]) -> BatchWrite:
         """Set properties of many records by id: one call per 100; one bad row does not stop the others.
 
-        Safe to repeat. Ids that were merged away come back as errors. Contacts cannot be updated by e-mail
+        Safe to repeat. Ids that were merged into another record give errors. Contacts cannot be updated by e-mail
         here.
         """
         return await self._write(object_type, "update", rows, None)
@@ -131,7 +131,7 @@ def _read_body(
 
 
 def _matched(asked: Sequence[str], rows: Sequence[Record], id_property: str | None) -> dict[str, Record]:
-    """Which record answers which asked id, directly or through the list of ids merged into it."""
+    """The record for each requested id, found directly or by its list of merged ids."""
     by_key: dict[str, Record] = {}
     for record in rows:
         if id_property:
@@ -148,7 +148,7 @@ def _matched(asked: Sequence[str], rows: Sequence[Record], id_property: str | No
 
 
 def _values_of(record: Record, id_property: str) -> list[str]:
-    # A contact also answers to its additional addresses; HubSpot keeps addresses in lower case.
+    # A contact is also found by its additional addresses; HubSpot stores addresses in lower case.
     values = [record.properties.get(id_property)]
     if id_property == "email":
         values.extend((record.properties.get("hs_additional_emails") or "").split(";"))
@@ -169,8 +169,8 @@ def _only(record: Record, properties: Sequence[str], id_property: str | None) ->
 
 
 def _failed_reads(left: Sequence[str], errors: Sequence[object]) -> dict[str, RowError]:
-    """Asked ids that HubSpot answered an error for. A plain "not found" is no failure; an error that names
-    no id may be about any of those left."""
+    """Requested ids for which HubSpot reported an error. A plain "not found" is not a failure; an error without
+    an id may be about any of the remaining ones."""
     failed: dict[str, RowError] = {}
     for data in errors:
         error = row_error(data)

@@ -1,4 +1,4 @@
-"""What every family of HubSpot calls shares: versions, paths, pacing lane, and reading an answer."""
+"""The base of all families of HubSpot calls: versions, paths, pacing lane, and parsing of answers."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,12 +79,12 @@ def path(*parts: str) -> str:
     """A path from raw parts, each escaped. Raises ValueError for an empty part (it would change the
     route)."""
     if not all(parts):
-        raise ValueError("an empty id or type cannot stand in a path")
+        raise ValueError("an empty id or type cannot be part of a path")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def parsed(answer: Answer, parse: Callable[[object], Parsed]) -> Parsed:
-    """The answer through `parse`; its UnreadableAnswerError gets this call's name, status and `applied`."""
+    """Parse the answer; an UnreadableAnswerError gets this call's name, status and `applied`."""
     data = answer.json()
     try:
         return parse(data)
@@ -102,7 +102,7 @@ def results(answer: Answer) -> list[Any]:
 
 
 def parsed_rows(answer: Answer, parse: Callable[[object], Parsed]) -> tuple[Parsed, ...]:
-    """Each of the answer's `results` through `parse`. Raises UnreadableAnswerError as `parsed` and `results` do."""
+    """Parse each of the answer's `results`. Raises UnreadableAnswerError as `parsed` and `results` do."""
     rows = results(answer)
     return parsed(answer, lambda _: tuple(parse(row) for row in rows))
 
@@ -139,7 +139,7 @@ def chunks(values: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 class SomeDone:
-    """Marks an error as "may have taken effect" when earlier chunks of the same call already went through."""
+    """Marks an error as "may have taken effect" when earlier chunks of the same call were already applied."""
 
     def __init__(self) -> None:
         self.chunks = 0

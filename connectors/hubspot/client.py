@@ -32,10 +32,10 @@ __all__ = ["Filter", "HubSpotClient", "Sort", "Versions"]
 
 
 class SettingCalls(Calls):
-    """What the account is made of. Pipelines, properties and owners change rarely: callers cache them."""
+    """Settings of the account. Pipelines, properties and owners change rarely: callers cache them."""
 
     async def account_details(self) -> AccountDetails:
-        """Portal id, time zone, currencies. The cheapest call that proves the token."""
+        """Portal id, time zone, currencies. The cheapest call that checks the token."""
         route = path("account-info", self._versions.account, "details")
         return parsed(await self._get("account_details", route), parse_account)
 
@@ -65,13 +65,13 @@ class SettingCalls(Calls):
             if following is None:
                 return tuple(owners)
             if following == after:
-                answer.not_understood("a page that names itself as the next")
+                answer.not_understood("a page that gives itself as the next")
             after = following
 
 
 class HubSpotClient(ObjectCalls, BatchCalls, AssociationCalls, FileCalls, SettingCalls):
-    """All HubSpot calls. One attempt each; every method raises a `connectors.http.errors.ConnectorError` or
-    answers.
+    """All HubSpot calls. Each makes one attempt, and returns its answer or raises a
+    `connectors.http.errors.ConnectorError`.
 
     Share one instance per process; it holds one connection pool. `aclose` it (or use `async with`).
     """
@@ -113,7 +113,7 @@ class HubSpotClient(ObjectCalls, BatchCalls, AssociationCalls, FileCalls, Settin
         return other
 
     async def aclose(self) -> None:
-        """Close the connections this client opened itself."""
+        """Close the connections that this client opened itself."""
         await self._exchange.close()
 
     async def __aenter__(self) -> HubSpotClient:

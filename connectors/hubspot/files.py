@@ -1,4 +1,4 @@
-"""Files: upload so that a repeat finds the first copy, signed addresses, downloads.
+"""Files: uploads that find the first copy when repeated, signed addresses, downloads.
 
 Source: developers.hubspot.com/docs/api/files/files, read 2026-11-22. Whether "duplicate" is judged by name
 or by content is not documented: give a name that is unique to the content.
@@ -11,7 +11,7 @@ from connectors.hubspot.records import FileRecord, SignedUrl, parse_file, parse_
 
 
 class FileCalls(Calls):
-    """Files are in memory whole, up to `connectors.http.exchange.MAX_BODY_BYTES`."""
+    """Files are held in memory, up to `connectors.http.exchange.MAX_BODY_BYTES`."""
 
     async def upload_file(
         self,

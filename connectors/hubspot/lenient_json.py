@@ -1,4 +1,4 @@
-"""Reading loose JSON: every function takes any value and answers with a typed one or None."""
+"""Lenient JSON parsing: every function takes any value and returns a typed one or None."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def next_after(data: object) -> str | None:
 
 
 def text(value: object) -> str | None:
-    """A JSON scalar as HubSpot would write it; arrays and objects as JSON text."""
+    """A JSON scalar as HubSpot writes it; arrays and objects as JSON text."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

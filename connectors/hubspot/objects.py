@@ -30,7 +30,7 @@ class Filter:
     high: str | None = None
 
     def body(self) -> dict[str, object]:
-        """As the vendor wants it."""
+        """The condition as the vendor's JSON."""
         row: dict[str, object] = {"propertyName": self.property, "operator": self.operator}
         if self.values:
             row["values"] = list(self.values)
@@ -63,8 +63,8 @@ class ObjectCalls(Calls):
         associations: Sequence[str] = (),
         archived: bool = False,
     ) -> Record:
-        """One record, by id or by the value of a unique property. After a merge its id differs from the
-        asked one.
+        """Read one record, by id or by the value of a unique property. After a merge its id differs from the
+        requested one.
 
         Raises NotFoundError when there is none (an archived one counts as none unless archived=True).
         """
@@ -105,7 +105,7 @@ class ObjectCalls(Calls):
         after: str | None = None,
         or_groups: Sequence[Sequence[Filter]] = (),
     ) -> SearchPage:
-        """Records where all `filters` hold (or all of one of `or_groups`). An index: it lags, and gives at
+        """Records where all `filters` hold (or all of one of `or_groups`). The index lags, and returns at
         most 10,000 per query, so never use it to decide whether to create.
 
         Raises ValueError for more than 5 groups, 6 filters each, 18 in all, or a body over 3,000 characters.
@@ -124,7 +124,7 @@ class ObjectCalls(Calls):
     async def create(
         self, object_type: str, properties: Mapping[str, str], associations: Sequence[NewLink] = ()
     ) -> Record:
-        """Create one record with its associations. Not idempotent: on `applied` "maybe", look before
+        """Create one record with its associations. Not idempotent: on `applied` "maybe", check before
         repeating.
 
         Raises ConflictError with existing_id when a unique value is taken, RejectedError with property names.
@@ -157,7 +157,7 @@ class ObjectCalls(Calls):
         associations: Sequence[NewLink] = (),
         owner_id: str | None = None,
     ) -> Record:
-        """A note, with files by id. timestamp_ms: epoch milliseconds. Notes have no unique property: to
+        """Create a note, with files by id. timestamp_ms: epoch milliseconds. Notes have no unique property: to
         repeat safely, put a marker in the body and read the deal's notes first. Raises ValueError over
         65,536 characters.
         """
@@ -181,8 +181,8 @@ class ObjectCalls(Calls):
         task_type: str = "TODO",
         associations: Sequence[NewLink] = (),
     ) -> Record:
-        """An open task due at due_ms (epoch milliseconds); priority LOW, MEDIUM or HIGH. Not idempotent
-        either."""
+        """Create an open task due at due_ms (epoch milliseconds); priority LOW, MEDIUM or HIGH. Not
+        idempotent."""
         properties = {
             "hs_timestamp": str(due_ms),
             "hs_task_subject": subject,
@@ -207,7 +207,7 @@ class ObjectCalls(Calls):
         owner_id: str | None = None,
         associations: Sequence[NewLink] = (),
     ) -> Record:
-        """An outgoing e-mail on the time line, without a status: HubSpot sends nothing. timestamp_ms: epoch
+        """Create an outgoing e-mail on the timeline, without a status: HubSpot sends nothing. timestamp_ms: epoch
         milliseconds. Not idempotent: e-mails have no unique property, and their texts are read with the scope
         `sales-email-read` only. Source: developers.hubspot.com, e-mail activities guide, 2026-11-22.
         """

@@ -1,7 +1,7 @@
 """Portal set-up through the official hubspot-api-client: property groups, properties, pipelines, labels.
 
 Synchronous, rare, run by an operator. The SDK calls the v3 and v4 routes (supported until September 2027
-and March 2027). Its traps are kept out: API objects are made once (each access opens a new connection
+and March 2027). Its problems are avoided: API objects are created once (each access opens a new connection
 pool), every call has a time-out (it has none), its retries are off, and answers are read raw (its models
 cost 35 times more and are strict). Measured on hubspot-api-client 12.0.0; routes from
 developers.hubspot.com guides for properties, pipelines and association labels, 2026-11-22.
@@ -44,14 +44,14 @@ class NewStage:
     is_closed: bool = False
 
     def body(self) -> dict[str, Any]:
-        """As the vendor wants it: metadata values are text."""
+        """The stage as the vendor's JSON; metadata values are text."""
         metadata = {"probability": self.probability, "isClosed": "true" if self.is_closed else "false"}
         return {"label": self.label, "displayOrder": self.display_order, "metadata": metadata}
 
 
 class Portal:
-    """What `provision` needs of a portal. Every method raises a `connectors.http.errors.ConnectorError` or
-    answers.
+    """The calls that `provision` needs. Each returns its answer or raises a
+    `connectors.http.errors.ConnectorError`.
 
     A name that exists already is a ConflictError (409): list first, create what is missing. Not for many
     threads.
@@ -91,7 +91,7 @@ class Portal:
         return _rows(answer, lambda row: parse_property(row).name)
 
     def create_property_group(self, object_type: str, name: str, label: str) -> None:
-        """Make a group. Raises ConflictError when the name is taken."""
+        """Create a group. Raises ConflictError when the name is taken."""
         body = {"name": name, "label": label, "displayOrder": -1}
         self._run("create_property_group", self._groups.create, object_type, body, write=True)
 
@@ -108,9 +108,9 @@ class Portal:
         unique: bool = False,
         options: Sequence[Option] = (),
     ) -> Property:
-        """Make a property. unique cannot be added later and exists at most ten times per object type.
+        """Create a property. unique cannot be added later and exists at most ten times per object type.
 
-        An archived property of that name comes back instead of a new one. Raises ConflictError when taken.
+        An archived property of that name is restored instead. Raises ConflictError when taken.
         """
         body = {"name": name, "hasUniqueValue": unique}
         body |= _definition(label, group, type, field_type, description, options)
@@ -124,12 +124,12 @@ class Portal:
         *,
         label: str,
         group: str,
-        type: str,  # the vendor wants it beside field_type; not meant to be changed
+        type: str,  # the vendor requires it in addition to field_type; not meant to be changed
         field_type: str,
         description: str = "",
         options: Sequence[Option] = (),
     ) -> Property:
-        """Set a definition anew; name and uniqueness stay. options: all of them, the old ones too, or they go."""
+        """Replace a definition; name and uniqueness stay. options: all of them, because missing ones are removed."""
         body = _definition(label, group, type, field_type, description, options)
         answer = self._run("update_property", self._properties.update, object_type, name, body, write=True)
         return _read(answer, parse_property)
@@ -146,7 +146,7 @@ class Portal:
         object_type: str = "deals",
         display_order: int = 0,
     ) -> Pipeline:
-        """Make a pipeline with its stages; the answer carries the ids (numbers as text)."""
+        """Create a pipeline with its stages; the answer has the ids (numbers as text)."""
         body = {"label": label, "displayOrder": display_order, "stages": [stage.body() for stage in stages]}
         answer = self._run("create_pipeline", self._pipelines.create, object_type, body, write=True)
         return _read(answer, parse_pipeline)
@@ -178,7 +178,7 @@ class Portal:
         return _rows(self._run("list_labels", self._labels.get_all, from_type, to_type), parse_label)
 
     def create_label(self, from_type: str, to_type: str, label: str, name: str) -> tuple[LinkType, ...]:
-        """Make a custom label; the answer lists its type in both directions."""
+        """Create a custom label; the answer lists its type in both directions."""
         body = {"label": label, "name": name}
         answer = self._run("create_label", self._labels.create, from_type, to_type, body, write=True)
         return _rows(answer, parse_label)

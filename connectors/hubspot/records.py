@@ -1,9 +1,9 @@
-"""Frozen records in HubSpot's words, and the functions that read them out of answers.
+"""Frozen records in HubSpot's words, and the functions that parse them.
 
 Every `parse_*` takes JSON of any shape, ignores unknown fields, fills missing ones with None or empty, and
-raises nothing but UnreadableAnswerError (when the one thing that makes the record useful, its id or name, is absent).
-The account's own settings (pipelines, properties, owners) are in `account_records.py` and offered here as
-well. Sources: developers.hubspot.com object, association and file guides, read 2026-11-22.
+raises nothing but UnreadableAnswerError (when its id or name is missing).
+The account's own settings (pipelines, properties, owners) are in `account_records.py` and also exported
+here. Sources: developers.hubspot.com object, association and file guides, read 2026-11-22.
 """
 
 from collections.abc import Mapping
@@ -84,8 +84,8 @@ class HistoryEntry:
 class Record:
     """A CRM object. All property values are text or None, as HubSpot keeps them; times are aware UTC.
 
-    history holds newest first. associations: ids by object type as listed inline; `truncated` names the types
-    whose inline list goes on (read those with `associated`). is_new: upsert answers only.
+    history has the newest first. associations: ids by object type as listed inline; `truncated` has the types
+    whose inline list is incomplete (read those with `associated`). is_new: upsert answers only.
     """
 
     id: str
@@ -113,9 +113,9 @@ class RowError:
 
 @dataclass(frozen=True)
 class BatchRead:
-    """records by the id (or unique value) asked for; record.id differs from it after a merge.
+    """records by the requested id (or unique value); record.id differs from it after a merge.
 
-    missing: HubSpot knows no such record. failed: it answered an error for these, so nothing is known.
+    missing: HubSpot does not have the record. failed: it reported an error for these, so nothing is known.
     """
 
     records: Mapping[str, Record]
@@ -125,7 +125,7 @@ class BatchRead:
 
 @dataclass(frozen=True)
 class BatchWrite:
-    """records and errors by the key asked for; `unknown` keys were in neither: read them before repeating."""
+    """records and errors by the requested key; `unknown` keys were in neither: read them before repeating."""
 
     records: Mapping[str, Record]
     errors: Mapping[str, RowError] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class ListPage:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """One page of a search; total counts all matches (the index gives out at most 10,000 of them)."""
+    """One page of a search; total counts all matches (the index returns at most 10,000 of them)."""
 
     records: tuple[Record, ...]
     total: int
@@ -203,7 +203,7 @@ class SignedUrl:
     size: int | None = None
 
 
-# --- reading -----------------------------------------------------------------------------------------------
+# --- parsing -----------------------------------------------------------------------------------------------
 
 
 def parse_record(data: object) -> Record:
@@ -241,7 +241,7 @@ def _inline_links(data: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], 
     linked: dict[str, tuple[str, ...]] = {}
     truncated: set[str] = set()
     for name, block in data.items():
-        kind = name.replace(" ", "_")  # asked as line_items, answered as "line items"
+        kind = name.replace(" ", "_")  # requested as line_items, returned as "line items"
         rows = (mapping(one) for one in items(mapping(block).get("results")))
         ids = (identifier(row.get("id")) for row in rows)
         linked[kind] = tuple(dict.fromkeys(one for one in ids if one))

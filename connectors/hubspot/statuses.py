@@ -57,7 +57,7 @@ WAIT_S: Final[Mapping[int, float]] = {423: 2.0}
 
 
 def read_detail(body: object) -> ErrorDetail:
-    """The machine words of an error body; tolerant of every shape (never raises)."""
+    """The machine-readable content of an error body; accepts every shape and never raises."""
     if not isinstance(body, dict):
         return ErrorDetail()
     errors = [one for one in _list(body.get("errors")) if isinstance(one, dict)]
@@ -97,7 +97,7 @@ def _from_contexts(contexts: Iterable[object], key: str) -> tuple[str, ...]:
 
 
 def _named_in_message(message: object) -> tuple[str, ...]:
-    # An unknown property is told as a JSON list inside the message text.
+    # An unknown property is given as a JSON list inside the message text.
     if not isinstance(message, str) or "[" not in message:
         return ()
     start, end = message.find("["), message.rfind("]")

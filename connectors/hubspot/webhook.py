@@ -1,4 +1,4 @@
-"""HubSpot deliveries: bytes and headers in, proof and events out. No I/O.
+"""HubSpot deliveries: verifies signatures and parses events. No I/O.
 
 Sources, read 2026-11-22: developers.hubspot.com/docs/api/webhooks/validating-requests (signature v1 and v3,
 the list of characters to decode, five minutes) and developers.hubspot.com/docs/api/webhooks (fields of an
@@ -20,7 +20,7 @@ from connectors.hubspot.lenient_json import identifier, items, mapping, moment, 
 MAX_AGE: Final = timedelta(minutes=5)
 Scheme = Literal["v1", "v3"]
 
-# The only escapes that are undone before hashing; every other one (%20...) stays as it was called.
+# The only escapes that are decoded before hashing; every other one (%20...) stays as it was sent.
 _DECODED: Final[Mapping[str, str]] = {
     "%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'", "%28": "(", "%29":
     ")", "%2A": "*", "%2C": ",", "%3B": ";",
@@ -29,7 +29,7 @@ _DECODED: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Verified:
-    """Proof that HubSpot (or who holds our client secret) sent these bytes; v1 proves no time and no
+    """Proof that HubSpot (or somebody with our client secret) sent these bytes; v1 proves no time and no
     address."""
 
     scheme: Scheme
@@ -77,10 +77,10 @@ def verify(
     *,
     accept: Collection[Scheme] = ("v3", "v1"),
 ) -> Verified:
-    """Prove a delivery. `url` is the public address HubSpot was given, `body` the bytes as received, now
+    """Verify a delivery. `url` is the public address known to HubSpot, `body` the bytes as received, now
     aware.
 
-    A v3 signature, when sent, must hold: a bad one is not excused by a good v1. Raises ForgedEventError, and
+    A v3 signature, when sent, must be valid: a valid v1 does not replace it. Raises ForgedEventError, and
     ValueError for an empty secret.
     """
     if not secret:
@@ -100,9 +100,9 @@ def verify(
 
 
 def parse(body: bytes) -> tuple[HubSpotEvent, ...]:
-    """The events of a verified delivery: an array, or one alone. Unknown fields stay in `raw`.
+    """The events of a verified delivery: an array, or a single one. Unknown fields stay in `raw`.
 
-    Raises MalformedEventError when it is not JSON, or holds something that is not an event.
+    Raises MalformedEventError when it is not JSON, or contains something that is not an event.
     """
     try:
         data = json.loads(body)
@@ -110,14 +110,14 @@ def parse(body: bytes) -> tuple[HubSpotEvent, ...]:
         raise MalformedEventError("hubspot", "the body is not JSON") from None
     rows = data if isinstance(data, list) else [data]
     if not all(isinstance(row, dict) for row in rows):
-        raise MalformedEventError("hubspot", "an entry that is no event")
+        raise MalformedEventError("hubspot", "an entry that is not an event")
     return tuple(_event(row) for row in rows)
 
 
 def event_key(event: HubSpotEvent) -> str:
-    """The same text for every repeat of one event, whatever its attempt number; holds no personal data.
+    """A text that is equal for every repeat of one event and contains no personal data.
 
-    HubSpot's eventId alone is not unique, so all that tells two events apart goes into a digest.
+    HubSpot's eventId alone is not unique, so everything that distinguishes two events goes into a digest.
     """
     stable = {name: value for name, value in event.raw.items() if name != "attemptNumber"}
     canonical = json.dumps(stable, sort_keys=True, separators=(",", ":"))
@@ -170,7 +170,7 @@ def _check_v3(
 
 
 def decoded_uri(url: str) -> str:
-    """The address as HubSpot hashes it: twelve escapes undone, all others kept."""
+    """The address as HubSpot hashes it: twelve escapes decoded, all others kept."""
     parts = url.split("%")
     pieces = [parts[0]]
     for part in parts[1:]:
@@ -181,7 +181,7 @@ def decoded_uri(url: str) -> str:
 
 def _compare(expected: str, given: str) -> None:
     if not hmac.compare_digest(expected.encode(), given.strip().encode("utf-8", "surrogatepass")):
-        raise _forged("the signature does not fit")
+        raise _forged("the signature does not match")
 
 
 def _forged(reason: str) -> ForgedEventError:

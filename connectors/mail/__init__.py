@@ -1,1 +1,1 @@
-"""A mail server, spoken to over SMTP: one mail a call, and the truth about whether it may have gone out."""
+"""A client for a mail server over SMTP: one mail per call; errors say whether it may have been sent."""

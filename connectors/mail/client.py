@@ -1,8 +1,8 @@
-"""Sends one mail over SMTP: one attempt, no retry, and an error says whether the mail may be on its way.
+"""Sends one mail over SMTP: one attempt, no retry; an error says whether the mail may have been sent.
 
-Synchronous: call it in a thread (`asyncio.to_thread`). SMTP cannot be asked afterwards what it has taken, so the one
-moment of doubt is between the last byte of the message and the server's answer to it (RFC 5321 section 4.2.5: from
-its 250 on the mail is the server's). Before that moment nothing was sent; a refusal is a refusal.
+Synchronous: call it in a thread (`asyncio.to_thread`). SMTP cannot be asked later whether it took a mail. So the result
+is unknown only between the last byte of the message and the server's answer to it (RFC 5321 section 4.2.5: from
+its 250 on the mail is the server's). Before that nothing was sent; a refusal is final.
 """
 
 import base64
@@ -32,14 +32,14 @@ from connectors.http.exchange import CallRecord, OnCall
 
 VENDOR: Final = "mail"
 Tls = Literal["starttls", "tls", "off"]
-_POLICY: Final = SMTP.clone(cte_type="7bit")  # what every server takes, whatever it says it can do
-# RFC 4954 section 6: wrong credentials, too weak a way to give them, or none where some are needed.
+_POLICY: Final = SMTP.clone(cte_type="7bit")  # every server takes this, whatever it announces
+# RFC 4954 section 6: wrong credentials, too weak a method, or missing credentials.
 _CREDENTIALS: Final = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True)
 class Mail:
-    """One plain-text mail to one person. message_id: with its angle brackets; the same mail again has the same."""
+    """One plain-text mail to one person. message_id: with its angle brackets; a repeated mail has the same one."""
 
     to: str = field(repr=False)
     subject: str = field(repr=False)
@@ -51,8 +51,8 @@ class Mail:
 
 
 class MailClient:
-    """One mail server. Every method returns, or raises a `ConnectorError`: `applied` "no" means that nothing was sent,
-    "maybe" that nobody can tell.
+    """One mail server. Every method returns or raises a `ConnectorError`: `applied` "no" means that nothing was sent,
+    "maybe" that it is unknown.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class MailClient:
         context: ssl.SSLContext | None = None,
         on_call: OnCall | None = None,
     ) -> None:
-        """tls: `starttls` on the submission port (587), `tls` from the first byte (465), `off` in the clear. context:
-        whom to trust; else the system's authorities. timeout_s: for each answer of the server.
+        """tls: `starttls` on the submission port (587), `tls` from the first byte (465), `off` unencrypted. context:
+        trusted authorities, by default the system's. timeout_s: for each answer of the server.
         """
         self.from_address = from_address
         self._host, self._port, self._tls = host, port, tls
@@ -78,7 +78,7 @@ class MailClient:
         self._context = context or (ssl.create_default_context() if tls != "off" else None)
 
     def send(self, mail: Mail) -> None:
-        """Hand the mail to the server, once. RejectedError: it takes neither this mail nor this address."""
+        """Send the mail to the server, once. Raises RejectedError when it refuses the mail or the address."""
         message = self._message(mail)
         with self._session("send") as server:
             _need(server.mail(self.from_address), 250)
@@ -87,12 +87,12 @@ class MailClient:
             self._hand_over(server, message)
 
     def check(self) -> None:
-        """Reach the server and log in, as `send` would; nothing is sent."""
+        """Connect to the server and log in, as `send` would; nothing is sent."""
         with self._session("check"):
             pass
 
     def _message(self, mail: Mail) -> bytes:
-        """The mail as it goes over the wire. Raises RejectedError for an address or header that no server takes."""
+        """The mail as bytes. Raises RejectedError for an address or header that no server takes."""
         message = EmailMessage(policy=_POLICY)
         try:
             message["From"] = Address(mail.from_name, addr_spec=self.from_address)
@@ -102,7 +102,7 @@ class MailClient:
             message["Subject"] = mail.subject
             message["Date"] = format_datetime(mail.written_at)
             message["Message-ID"] = mail.message_id
-            message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence notices in return
+            message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies
             message.set_content(mail.text, cte="quoted-printable")
             wire = message.as_bytes()
             mail.to.encode("ascii")
@@ -111,22 +111,22 @@ class MailClient:
         return re.sub(rb"(?m)^\.", b"..", wire).removesuffix(b"\r\n") + b"\r\n.\r\n"
 
     def _hand_over(self, server: smtplib.SMTP, message: bytes) -> None:
-        """From here on the mail may be out, until the server says otherwise."""
+        """Transfer the mail. From here on it may have been sent, unless the server refuses it."""
         try:
             server.send(message)
             code = server.getreply()[0]
         except (OSError, smtplib.SMTPException) as problem:
             raise TransientError(VENDOR, "send", detail=_words(problem), applied="maybe") from None
-        if 400 <= code <= 599:  # said no, and keeps nothing of it
+        if 400 <= code <= 599:  # refused, and not stored
             raise _refusal("send", code)
         if not 200 <= code <= 299:
             raise UnreadableAnswerError(
-                VENDOR, "send", detail="an answer that is no SMTP reply", applied="maybe"
+                VENDOR, "send", detail="an answer that is not an SMTP reply", applied="maybe"
             )
 
     @contextmanager
     def _session(self, operation: str) -> Iterator[smtplib.SMTP]:
-        """A connection under the agreed protection, logged in where there is a user."""
+        """A connection with the configured encryption, logged in if there is a user."""
         started, outcome, status = time.monotonic(), "ok", None
         server: smtplib.SMTP | None = None
         try:
@@ -167,7 +167,7 @@ class MailClient:
         return server
 
     def _log_in(self, server: smtplib.SMTP) -> None:
-        """By one method, once: `smtplib` alone would try them all, and some servers hang up after the first no."""
+        """Log in by one method, once: `smtplib` would try all, and some servers disconnect after the first refusal."""
         offered = server.esmtp_features.get("auth", "").split()
         if "PLAIN" in offered:
             said = [f"AUTH PLAIN {_base64(f'{chr(0)}{self._user}{chr(0)}{self._password}')}"]
@@ -189,7 +189,7 @@ def _need(reply: tuple[int, bytes], *wanted: int) -> None:
 
 
 def _refusal(operation: str, code: int) -> ConnectorError:
-    """A reply is a clear no: nothing was sent. Its text stays out: it quotes addresses."""
+    """The error of a refusal: nothing was sent. The server's text is left out: it quotes addresses."""
     kind: type[ConnectorError] = UnreadableAnswerError
     if code in _CREDENTIALS:
         kind = AuthError
@@ -201,7 +201,7 @@ def _refusal(operation: str, code: int) -> ConnectorError:
 
 
 def _error(operation: str, problem: Exception) -> ConnectorError:
-    """What kept a mail from being handed over; before its last byte, so nothing was sent."""
+    """The error of a failure before the last byte of the mail, so nothing was sent."""
     if isinstance(problem, smtplib.SMTPResponseException) and problem.smtp_code > 0:
         return _refusal(operation, problem.smtp_code)
     if isinstance(problem, smtplib.SMTPNotSupportedError):
@@ -217,7 +217,7 @@ def _base64(text: str) -> str:
 
 
 def _leave(server: smtplib.SMTP, *, politely: bool) -> None:
-    """Say goodbye, but not to one that has just failed to answer; it changes nothing about a mail that was taken."""
+    """Say QUIT, but not after a failed answer; it does not change the result for an accepted mail."""
     try:
         if politely:
             server.quit()

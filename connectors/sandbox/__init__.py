@@ -1,7 +1,7 @@
 """HubSpot and Dropbox Sign stand-ins over real HTTP on loopback: stateful, with the vendors' quirks.
 
 They ship with the product so that a demo or a rehearsal needs no keys. They share no code with the
-clients they test (an import contract holds that), so a misreading cannot sit on both sides.
+clients that they test (an import contract checks it), so the same misreading cannot be on both sides.
 
 Reading order: `world.py` (what both stand-ins share), `serve.py` (the process), `control.py`
 (`/_sandbox/*`), then `hubspot_server/` and `dropbox_sign_server/`.

@@ -1,6 +1,6 @@
 """Virtual time for the stand-ins: real time plus an offset that tests move forward, and timers on it.
 
-A frozen clock leaves real time out: it stands still but for `advance`, so that the same steps give the same times.
+A frozen clock ignores real time: only `advance` moves it, so that the same steps give the same times.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class _Timer:
 class Clock:
     """Seconds since the epoch that only move forward. Timers fire in due order, also when time jumps.
 
-    `frozen_at_s`: time stands there and moves by `advance` alone, and so do the timers.
+    `frozen_at_s`: time starts there and only `advance` moves it and fires timers.
     """
 
     def __init__(self, start_s: float | None = None, *, frozen_at_s: float | None = None) -> None:
@@ -42,15 +42,15 @@ class Clock:
         self._busy = asyncio.Lock()
 
     def now_s(self) -> float:
-        """Virtual now, in seconds since the epoch."""
+        """Virtual time, in seconds since the epoch."""
         return time.time() + self._offset_s if self._still_s is None else self._still_s
 
     def now_ms(self) -> int:
-        """Virtual now, in milliseconds since the epoch (HubSpot's unit)."""
+        """Virtual time, in milliseconds since the epoch (HubSpot's unit)."""
         return int(self.now_s() * 1000)
 
     def now(self) -> datetime:
-        """Virtual now as an aware UTC datetime."""
+        """Virtual time as an aware UTC datetime."""
         return datetime.fromtimestamp(self.now_s(), UTC)
 
     def after(self, delay_s: float, job: Job, name: str = "") -> None:
@@ -65,7 +65,7 @@ class Clock:
     async def advance(self, seconds: float) -> int:
         """Move time forward, stopping at each timer on the way so that it sees its own due time.
 
-        Returns how many timers fired. Raises ValueError for a negative step: time does not run back.
+        Returns how many timers fired. Raises ValueError for a negative step.
         """
         if seconds < 0:
             raise ValueError("time only moves forward: seconds must not be negative")
@@ -75,7 +75,7 @@ class Clock:
             self._move_to(self._timers[0].due_s)
             fired += await self._fire_due()
         self._move_to(target_s)
-        async with self._busy:  # what fired by itself just before this call has ended, too
+        async with self._busy:  # timers that fired just before this call have ended, too
             return fired
 
     def mark(self) -> Mark:
@@ -88,13 +88,13 @@ class Clock:
         self._changed.set()
 
     def clear(self) -> None:
-        """Forget all timers (used by reset)."""
+        """Remove all timers (used by reset)."""
         self._timers.clear()
 
     async def run(self) -> None:
         """Fire timers as real time passes, until cancelled."""
         if self._still_s is not None:
-            await asyncio.Event().wait()  # time stands still: only `advance` fires timers
+            await asyncio.Event().wait()  # frozen: only `advance` fires timers
         while True:
             self._changed.clear()
             await self._fire_due()

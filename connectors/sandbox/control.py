@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class FaultIn(_Strict):
-    """A fault to plant; see `faults.py` for what each kind does."""
+    """A fault to add; see `faults.py` for what each kind does."""
 
     kind: FaultKind
     path: str = ".*"
@@ -70,31 +70,31 @@ def control_router(bench: Bench, reset: Callable[[int], None], snapshots: Snapsh
 
     @router.get("/health")
     async def health() -> dict[str, Any]:
-        """Alive, which vendor, and virtual now."""
+        """Health: the vendor and the virtual time."""
         return {"vendor": bench.vendor, "ok": True, "now_ms": bench.clock.now_ms()}
 
     @router.get("/requests")
     async def requests(
         since: int = 0, path: str = "", method: str = "", limit: int = Query(1000, ge=1, le=20_000)
     ) -> dict[str, Any]:
-        """What was called: rows with n > since, oldest first, and an exact count per operation."""
+        """The request log: rows with n > since, oldest first, and an exact count per operation."""
         rows = bench.log.rows(since=since, path=path, method=method)
         return {"total": bench.log.total, "counts": dict(bench.log.counts), "requests": rows[:limit]}
 
     @router.delete("/requests")
     async def forget_requests() -> dict[str, Any]:
-        """Empty the request log and start counting at zero."""
+        """Clear the request log and its counts."""
         bench.log.clear()
         return {"total": 0}
 
     @router.get("/faults")
     async def faults() -> list[dict[str, object]]:
-        """All planted faults with their hits."""
+        """All active faults with their hits."""
         return bench.faults.list()
 
     @router.post("/faults", status_code=201)
     async def plant(fault: FaultIn) -> dict[str, Any]:
-        """Plant a fault."""
+        """Add a fault."""
         try:
             return asdict(bench.faults.plant(Fault(**fault.model_dump())))
         except ValueError as problem:
@@ -102,7 +102,7 @@ def control_router(bench: Bench, reset: Callable[[int], None], snapshots: Snapsh
 
     @router.delete("/faults")
     async def clear_faults() -> dict[str, Any]:
-        """Take all faults away."""
+        """Remove all faults."""
         bench.faults.clear()
         return {"faults": 0}
 
@@ -113,7 +113,7 @@ def control_router(bench: Bench, reset: Callable[[int], None], snapshots: Snapsh
 
     @router.post("/deliveries/{delivery_id}/redeliver", status_code=202)
     async def redeliver(delivery_id: int) -> dict[str, Any]:
-        """Send a logged delivery again, byte for byte where the vendor would."""
+        """Send a logged delivery again, byte for byte if the vendor would."""
         try:
             return {"id": bench.deliveries.redeliver(delivery_id).id}
         except KeyError as missing:
@@ -121,25 +121,25 @@ def control_router(bench: Bench, reset: Callable[[int], None], snapshots: Snapsh
 
     @router.put("/deliveries/mischief")
     async def mischief(wanted: MischiefIn) -> dict[str, Any]:
-        """Drop, double, delay or reorder what is delivered from now on."""
+        """Drop, double, delay or reorder deliveries from now on."""
         bench.deliveries.mischief = Mischief(**wanted.model_dump())
         return wanted.model_dump()
 
     @router.get("/clock")
     async def clock() -> dict[str, Any]:
-        """Virtual now and the timers that wait for it."""
+        """Virtual time and the pending timers."""
         return {"now_ms": bench.clock.now_ms(), "timers": bench.clock.pending()}
 
     @router.post("/clock/advance")
     async def advance(step: AdvanceIn) -> dict[str, Any]:
-        """Move virtual time forward; timers on the way fire in order. Both stand-ins share the clock."""
+        """Move virtual time forward; timers that become due fire in order. Both stand-ins share the clock."""
         fired = await bench.clock.advance(step.seconds)
         await asyncio.sleep(0)
         return {"now_ms": bench.clock.now_ms(), "fired": fired}
 
     @router.post("/reset")
     async def start_over(wanted: ResetIn | None = None) -> dict[str, Any]:
-        """Empty this stand-in: records, log, faults, deliveries. The clock goes on."""
+        """Reset this stand-in: records, log, faults, deliveries. The clock continues."""
         reset(wanted.seed if wanted else 0)
         return {"ok": True}
 

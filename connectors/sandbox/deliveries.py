@@ -1,4 +1,4 @@
-"""How a stand-in delivers webhooks: signed by its vendor, retried on the vendor's schedule, logged, and
+"""Webhook deliveries of a stand-in: signed by its vendor, retried on the vendor's schedule, logged, and
 dropped, doubled or delayed when a test asks for it."""
 
 import asyncio
@@ -17,7 +17,7 @@ from connectors.sandbox.clock import Clock
 log = logging.getLogger(__name__)
 
 Build = Callable[[int], tuple[bytes, Mapping[str, str]]]
-"""Attempt number from 0 -> body and headers as they go out (a signature may carry a timestamp)."""
+"""Attempt number from 0 -> body and headers as they are sent (a signature may include a timestamp)."""
 Accepts = Callable[[int, bytes], bool]
 """Status and answer body -> whether the vendor counts it as delivered."""
 Settled = Callable[["Delivery"], Awaitable[None]]
@@ -45,7 +45,7 @@ class Delivery:
     body: str
     headers: dict[str, str] = field(
         default_factory=dict
-    )  # of the first try: who carries it himself needs them
+    )  # of the first try: needed by a caller that delivers it itself
     state: str = "pending"
     next_at_ms: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Delivery:
 
 @dataclass
 class Mischief:
-    """What happens to deliveries on the way. Probabilities from 0 to 1, seeded."""
+    """How deliveries are disturbed. Probabilities from 0 to 1, seeded."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -86,7 +86,7 @@ class Deliveries:
         self._dice = random.Random(seed)
 
     def send(self, kind: str, url: str, build: Build, about: Mapping[str, object]) -> Delivery:
-        """Queue a delivery; it leaves at once unless mischief says otherwise."""
+        """Queue a delivery; it is sent at once unless mischief delays or drops it."""
         body, headers = build(0)
         row = Delivery(next(self._ids), kind, url, dict(about), _readable(body), dict(headers))
         self._rows.append(row)
@@ -100,7 +100,7 @@ class Deliveries:
         return row
 
     def redeliver(self, delivery_id: int) -> Delivery:
-        """Send a logged delivery again, whatever became of it. Raises KeyError for an unknown id."""
+        """Send a logged delivery again, whatever its state. Raises KeyError for an unknown id."""
         row = next((r for r in self._rows if r.id == delivery_id), None)
         if row is None:
             raise KeyError(delivery_id)
@@ -117,7 +117,7 @@ class Deliveries:
         return sum(1 for r in self._rows if r.state == "pending")
 
     def clear(self) -> None:
-        """Forget all deliveries (used by reset)."""
+        """Remove all deliveries (used by reset)."""
         self._rows.clear()
         self._builds.clear()
         self.mischief = Mischief()
@@ -141,7 +141,7 @@ class Deliveries:
         self._builds = dict(builds)
 
     async def close(self) -> None:
-        """Stop what is in flight."""
+        """Cancel running deliveries."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,7 +188,7 @@ class Deliveries:
                 tried.answer = answer.text[:200]
                 tried.ok = self._accepts(answer.status_code, answer.content)
         if row.id not in self._builds:
-            return  # forgotten by a reset while it was on its way: it says nothing about what came after
+            return  # a reset removed it while it was being sent: its result must not affect later state
         row.next_at_ms = None
         if tried.ok:
             row.state = "delivered"

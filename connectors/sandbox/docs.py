@@ -1,6 +1,6 @@
-"""The control API described: `/_sandbox/openapi.json`, and `/_sandbox/docs` as a plain page that works offline.
+"""Documentation of the control API: `/_sandbox/openapi.json`, and `/_sandbox/docs` as a plain page that works offline.
 
-FastAPI's own pages fetch their scripts from a CDN; a stand-in reaches nobody, so this one is made here.
+FastAPI's own pages fetch their scripts from a CDN; a stand-in calls nobody, so this page is made here.
 """
 
 import json
@@ -16,26 +16,26 @@ from connectors.sandbox.webpages import page
 PREFIX = "/_sandbox"
 _METHODS = ("get", "put", "post", "delete")
 _ABOUT = (
-    "Everything a test or a rehearsal does to this stand-in from outside: seed it, reset it, plant faults, move its "
-    "clock, look at what was called and delivered. These calls need no key, are not logged and meet no faults."
+    "Everything a test or a rehearsal does to this stand-in: seed it, reset it, add faults, move its clock, read its "
+    "requests and deliveries. These calls need no key, are not logged and meet no faults."
 )
 
 
 def docs_router(app: FastAPI, vendor: str) -> APIRouter:
-    """`openapi.json` and `docs` of this application's control routes; the vendor's own API is not described."""
+    """`openapi.json` and `docs` of this application's control routes; the vendor's own API is not included."""
     router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
     @router.get("/openapi.json")
     async def openapi() -> dict[str, Any]:
-        """The description for machines."""
+        """The description as JSON."""
         return description(app, vendor)
 
     @router.get("/docs")
     async def docs() -> Response:
-        """The description for people."""
+        """The description as a page."""
         found = description(app, vendor)
         calls = operations(found)
-        shown = {word for call in calls for word in call["body"].split()}  # these stand with their calls
+        shown = {word for call in calls for word in call["body"].split()}  # these are shown with their calls
         parts = [(n, fields(m)) for n, m in _schemas(found).items() if "properties" in m and n not in shown]
         folder = Path(__file__).parent
         return page(folder, "docs.html", vendor=vendor, about=_ABOUT, operations=calls, models=parts)
@@ -67,7 +67,7 @@ def _references(part: Any) -> set[str]:
 
 
 def operations(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The calls, by path, each with its parameters and the fields of its body."""
+    """The calls by path, each with its parameters and body fields."""
     found = []
     for path, item in sorted(spec["paths"].items()):
         for method in _METHODS:
@@ -91,7 +91,7 @@ def operations(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def fields(schema: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A model's fields: name, type, default or required, what else holds."""
+    """A model's fields: name, type, default or required, other constraints."""
     required = set(schema.get("required", ()))
     return [
         {
@@ -105,7 +105,7 @@ def fields(schema: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def kind(schema: Mapping[str, Any]) -> str:
-    """A schema's type in a word or two."""
+    """A short name for a schema's type."""
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[1]
     if "anyOf" in schema:

@@ -1,4 +1,4 @@
-"""Faults on demand: per endpoint, seeded, countable. A test plants one, the stand-in acts it out."""
+"""Faults on demand: per endpoint, seeded, counted. A test adds one, the stand-in applies it."""
 
 import asyncio
 import random
@@ -8,13 +8,13 @@ from typing import Literal
 
 FaultKind = Literal[
     "status",  # answer with `status` before doing anything
-    "status_after",  # do the work, then answer with `status`: the commit the caller cannot see
+    "status_after",  # do the work, then answer with `status`: the caller cannot see the commit
     "reset_before",  # drop the connection before doing anything
     "reset_after",  # do the work, then drop the connection
     "timeout_before",  # hang for `delay_s`, then drop the connection, nothing done
     "timeout_after",  # do the work, then hang for `delay_s` and drop the connection
-    "slow",  # wait `delay_s`, then behave
-    "drip",  # the true answer, one byte at a time over `delay_s`
+    "slow",  # wait `delay_s`, then answer normally
+    "drip",  # the normal answer, one byte at a time over `delay_s`
     "html",  # do nothing, answer `status` with an HTML page, as a proxy would
     "truncated",  # do the work, answer with the first half of the JSON
     "odd_fields",  # do the work, answer with unknown fields added
@@ -24,12 +24,12 @@ FaultKind = Literal[
 
 @dataclass
 class Fault:
-    """One planted fault. `times` counts down; None means always. `probability` uses the seeded dice."""
+    """One fault. `times` counts down; None means always. `probability` uses the seeded random generator."""
 
     kind: FaultKind
     path: str = ".*"  # regular expression, searched in the request path
     method: str = "*"
-    caller: str = ""  # only requests whose Authorization the request log shows as this; empty: everybody's
+    caller: str = ""  # only requests whose Authorization the request log shows as this; empty: all
     status: int = 503
     times: int | None = 1
     after: int = 0  # let this many matching requests through first
@@ -41,7 +41,7 @@ class Fault:
     hits: int = 0
 
     def matches(self, method: str, path: str, caller: str = "") -> bool:
-        """Whether this fault is about such a request and has any life left."""
+        """Whether this fault applies to such a request and is not used up."""
         if self.times is not None and self.times <= 0:
             return False
         if self.caller and self.caller != caller:
@@ -50,7 +50,7 @@ class Fault:
 
 
 class Faults:
-    """The planted faults of one stand-in, in order; the first that matches acts."""
+    """The faults of one stand-in, in order; the first match applies."""
 
     def __init__(self, seed: int = 0) -> None:
         self._dice = random.Random(seed)
@@ -58,7 +58,7 @@ class Faults:
         self._next_id = 1
 
     def seed(self, seed: int) -> None:
-        """Make chance repeatable from here on (used by reset)."""
+        """Make random choices repeatable from here on (used by reset)."""
         self._dice = random.Random(seed)
 
     def plant(self, fault: Fault) -> Fault:
@@ -70,7 +70,7 @@ class Faults:
         return fault
 
     def pick(self, method: str, path: str, caller: str = "") -> Fault | None:
-        """The fault that this request meets, if any; counts it."""
+        """The fault for this request, if any; counts it."""
         for fault in self._faults:
             if not fault.matches(method, path, caller):
                 continue
@@ -86,7 +86,7 @@ class Faults:
         return None
 
     def list(self) -> list[dict[str, object]]:
-        """All planted faults with their hits."""
+        """All faults with their hits."""
         return [asdict(f) for f in self._faults]
 
     def kept(self) -> dict[str, object]:
@@ -98,10 +98,10 @@ class Faults:
         vars(self).update(kept)
 
     def clear(self) -> None:
-        """Take all faults away."""
+        """Remove all faults."""
         self._faults.clear()
 
 
 async def hang(delay_s: float) -> None:
-    """Keep a caller waiting, in real seconds: time-outs are about the caller's own clock."""
+    """Keep a caller waiting, in real seconds, because time-outs use the caller's clock."""
     await asyncio.sleep(delay_s)

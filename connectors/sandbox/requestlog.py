@@ -1,4 +1,4 @@
-"""What was asked of a stand-in: one row a request, without secrets, oldest first, bounded."""
+"""The request log of a stand-in: one row per request, without secrets, oldest first, with a maximum size."""
 
 import hashlib
 from collections import Counter, deque
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass
 class RequestRow:
-    """One request as the stand-in saw it. `operation` is the route's template, for counting."""
+    """One request to the stand-in. `operation` is the route's template, for counting."""
 
     n: int
     at_ms: int
@@ -24,7 +24,7 @@ class RequestRow:
     body: object = None  # parsed JSON, form fields, or None; file contents are left out
 
 
-# The credential itself is never kept: only whether one was sent, and a short digest to tell two apart.
+# The credential itself is never kept: only whether one was sent, and a short digest to distinguish two.
 _SECRET_HEADERS = {"authorization", "cookie", "x-api-key"}
 
 
@@ -61,7 +61,7 @@ class RequestLog:
 
     @property
     def total(self) -> int:
-        """How many requests came in all."""
+        """The number of all requests."""
         return self._n
 
     def kept(self) -> dict[str, object]:
@@ -73,7 +73,7 @@ class RequestLog:
         vars(self).update(kept)
 
     def clear(self) -> None:
-        """Forget everything (used by reset)."""
+        """Clear the log (used by reset)."""
         self._rows.clear()
         self._n = 0
         self.counts.clear()

@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """Ports (0 picks a free one), where webhooks go, and the secrets they are signed with."""
+    """Ports (0 picks a free one), the webhook targets, and the secrets that sign them."""
 
     hubspot_port: int = 0
     dropbox_sign_port: int = 0
@@ -30,17 +30,17 @@ class SandboxOptions:
     hubspot_client_secret: str = "sandbox-client-secret"  # noqa: S105  # opens nothing but the sandbox
     dropbox_sign_callback_url: str | None = None
     dropbox_sign_api_key: str = "sandbox-api-key"
-    frozen_at_s: float | None = None  # time stands still and moves only by /_sandbox/clock/advance
-    shown_url: str | None = None  # written into what is handed out instead of the ports of this run
+    frozen_at_s: float | None = None  # time moves only by /_sandbox/clock/advance
+    shown_url: str | None = None  # used in links instead of the ports of this run
 
 
 async def serve(options: SandboxOptions) -> None:
-    """Serve until a signal. Prints one JSON line with both URLs when both answer.
+    """Serve until a signal. Prints one JSON line with both URLs when both are ready.
 
     Raises OSError when a port is taken.
     """
     clock = Clock(frozen_at_s=options.frozen_at_s)
-    if options.frozen_at_s is not None:  # somebody rehearses: the same ids each time, and few pauses
+    if options.frozen_at_s is not None:  # a rehearsal: the same ids each time, and few pauses
         errors.repeatable_ids(options.seed)
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
@@ -104,7 +104,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         lifespan="off",
         timeout_graceful_shutdown=2,
         # Longer than any client keeps an idle connection: at equal spans (httpx and uvicorn: 5 s) a
-        # request now and then meets a connection that is being closed.
+        # request sometimes uses a connection that is being closed.
         timeout_keep_alive=75,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""HTML pages for people who look into a stand-in: one look, everything escaped, no scripts, nothing fetched."""
+"""HTML pages of the stand-ins for people: one style, everything escaped, no scripts, nothing fetched."""
 
 from functools import cache
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-_SHARED = Path(__file__).parent / "paper"
+_SHARED = Path(__file__).parent / "layouts"
 _HEADERS = {
-    # A page that shows strangers' text: even if an escape were missed, nothing would run or be fetched.
+    # The pages show foreign text: even if an escape were missing, nothing would run or be fetched.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -18,11 +18,11 @@ _HEADERS = {
 
 
 def page(folder: Path, template: str, /, *, status: int = 200, **data: Any) -> HTMLResponse:
-    """The `template` of `folder/paper`, or of the shared folder, filled with `data`.
+    """Render `template` from `folder/layouts` or the shared folder with `data`.
 
-    Raises jinja2.UndefinedError when the template names something that is not in `data`.
+    Raises jinja2.UndefinedError when the template uses a name that is not in `data`.
     """
-    text = _environment(folder / "paper").get_template(template).render(**data)
+    text = _environment(folder / "layouts").get_template(template).render(**data)
     return HTMLResponse(text, status_code=status, headers=_HEADERS)
 
 

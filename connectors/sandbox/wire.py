@@ -1,4 +1,4 @@
-"""The ASGI shell around a stand-in: logs each request and acts out planted faults on the real socket."""
+"""The ASGI shell around a stand-in: logs each request and applies faults on the real socket."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class Wire:
         self.error_body: Any = None  # vendor's function: status -> error body as a dict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request: read the body, log, maybe fault, answer."""
+        """Handle one request: read the body, log it, apply a fault or answer."""
         if scope["type"] != "http" or scope["path"].startswith("/_sandbox") or self._aside(scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -98,7 +98,7 @@ class Wire:
                 await hang(fault.delay_s)
                 _drop(send)
             case "truncated":
-                # The length still promises the whole: the reader sees the connection end too soon.
+                # The length is still that of the whole body: the reader sees the connection end too early.
                 await send(answer.start())
                 await send(
                     {
@@ -120,7 +120,7 @@ _BEFORE = {"status", "html", "reset_before", "timeout_before"}
 
 
 class _Answer:
-    """The application's whole answer, held back so that a fault can change it."""
+    """The application's whole answer, buffered so that a fault can change it."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -151,7 +151,7 @@ class _Answer:
         await send({"type": "http.response.body", "body": b""})
 
     def changed(self, change: Callable[[Any], Any]) -> "_Answer":
-        """The same answer with other content; what is not JSON stays."""
+        """The same answer with changed JSON content; other content stays."""
         try:
             content = json.loads(self.body)
         except ValueError:
@@ -187,7 +187,7 @@ def _with_odd_types(content: Any) -> Any:
 
 
 def _drop(send: Send) -> None:
-    # uvicorn hands us the bound method of its request cycle; its transport is the socket.
+    # uvicorn gives us the bound method of its request cycle; its transport is the socket.
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
     if transport is None:

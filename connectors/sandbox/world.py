@@ -1,4 +1,4 @@
-"""What both stand-ins share: one clock, and for each vendor a request log, faults and deliveries."""
+"""The shared parts of both stand-ins: one clock, and for each vendor a request log, faults and deliveries."""
 
 import random
 import uuid
@@ -12,7 +12,7 @@ from connectors.sandbox.requestlog import RequestLog
 
 @dataclass
 class Bench:
-    """The instruments of one stand-in, created before its state so that state can use them."""
+    """The log, faults, deliveries and random generator of one stand-in, created before its state."""
 
     vendor: str
     clock: Clock
@@ -22,15 +22,15 @@ class Bench:
     dice: random.Random = field(default_factory=lambda: random.Random(0))
 
     def new_uuid(self) -> str:
-        """A UUID from the seeded dice: same seed, same ids."""
+        """A UUID from the seeded random generator: same seed, same ids."""
         return str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
 
     def new_hex(self, digits: int = 40) -> str:
-        """Hex digits from the seeded dice (Dropbox Sign's ids have 40)."""
+        """Hex digits from the seeded random generator (Dropbox Sign's ids have 40)."""
         return f"{self.dice.getrandbits(digits * 4):0{digits}x}"
 
     def reset(self, seed: int = 0) -> None:
-        """Back to an unused bench with this seed; the clock is the world's and is left alone."""
+        """Reset the bench with this seed; the shared clock is not changed."""
         self.dice.seed(seed)
         self.log.clear()
         self.faults.clear()

@@ -16,7 +16,7 @@ from flows.contracts.effect_keys import end_cause, is_finished, move_cause, sign
 from flows.contracts.esign import SignatureRequest
 from flows.contracts.requests import facts_of, promise_of, read_requests, stands, tally
 from flows.deals.read import DealFile, fresh_deal, read_deals, stage_now
-from flows.deals.writes import deal_key, file_paper, set_deal, write_note, writer_for
+from flows.deals.writes import deal_key, file_document, set_deal, write_note, writer_for
 from flows.ledger import contracts, documents, effects
 from flows.ledger.contracts import Contract
 from flows.ledger.inbox import Event
@@ -195,7 +195,7 @@ async def _file_signed(
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_paper(s, writer, frozen)
+    file_id = await file_document(s, writer, frozen)
     note_id = await write_note(
         s,
         writer,

@@ -7,7 +7,7 @@ from flows.contracts.esign import NewRequest
 from flows.deals.read import DealFile, dated, price_deal, template_facts
 from flows.documents.render import Document, SigningPerson, render
 from flows.ledger.contracts import Contract
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 from flows.ledger.inbox import Event
 from flows.rules.signing import Candidate, Hold, Signer, choose_signers
 from flows.rules.templates.values import resolve
@@ -58,7 +58,7 @@ def _first_of_next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def request_for(s: Services, contract: Contract, frozen: Paper) -> NewRequest:
+def request_for(s: Services, contract: Contract, frozen: StoredDocument) -> NewRequest:
     """What the vendor gets: the frozen PDF with its token, so that it can be found again."""
     expires_days = s.settings.contract_expires_days
     expires_at = None

@@ -22,7 +22,7 @@ from flows.deals.writes import set_deal, write_note, writer_for
 from flows.documents.render import Document
 from flows.ledger import contracts, documents, inbox
 from flows.ledger.contracts import Contract
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 from flows.ledger.effects import Plan, Result, perform
 from flows.ledger.inbox import Event
 from flows.retries import writing
@@ -138,7 +138,9 @@ def _rechecks(answer: Send | Resume) -> bool:
     return isinstance(answer, Resume) and answer.recheck
 
 
-async def _perform(event: Event, contract: Contract, frozen: Paper, s: Services, *, recheck: bool) -> Result:
+async def _perform(
+    event: Event, contract: Contract, frozen: StoredDocument, s: Services, *, recheck: bool
+) -> Result:
     """The send under its effect: found at the vendor before it is ever repeated."""
     request = request_for(s, contract, frozen)
 
@@ -152,7 +154,7 @@ async def _perform(event: Event, contract: Contract, frozen: Paper, s: Services,
         sent = await writing(lambda: s.esign.send(request, before_send=before_send))
         return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
 
-    async def look(token: str) -> Result | None:
+    async def find(token: str) -> Result | None:
         return await find_request(s, token, since=contract.created_at)
 
     return await perform(
@@ -162,9 +164,9 @@ async def _perform(event: Event, contract: Contract, frozen: Paper, s: Services,
         deal_id=contract.deal_id,
         token=contract.token,
         attempt=attempt,
-        look=look,
+        find=find,
         plan=Plan(
-            looks_s=s.settings.contract_looks_s,
+            checks_s=s.settings.contract_looks_s,
             again=1 if s.settings.contract_resend == "once" else 0,
         ),
     )
@@ -223,7 +225,7 @@ async def _report(
 
 
 def _outcome(
-    s: Services, contract: Contract, frozen: Paper, request_id: str, verdicts: Sequence[Verdict]
+    s: Services, contract: Contract, frozen: StoredDocument, request_id: str, verdicts: Sequence[Verdict]
 ) -> Outcome:
     signers = ", ".join(
         f"{x['role']} (contact {x['contact_id']})" if x["contact_id"] else "our counter-signer"

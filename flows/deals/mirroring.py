@@ -9,7 +9,7 @@ from flows.deals.past_values import versions, whole_histories
 from flows.deals.read import DealFile, read_deals
 from flows.deals.stage_entries import called_for, entries_of, watch_from_now
 from flows.ledger import inbox, mirror, stage_checks
-from flows.ledger.history import Looks, keep_versions
+from flows.ledger.history import ReadTimes, keep_versions
 from flows.ledger.mirror import MirrorRow
 from flows.rules.criteria.judge import properties_of
 from flows.services import Services
@@ -95,7 +95,7 @@ async def _store(s: Services, files: Mapping[str, DealFile], since: datetime) ->
         before = {i: read_at for (kind, i), read_at in kept.read_before.items() if kind == "deals"}
         for kind, links, records in associated:
             born = {r.id: r.created_at for r in records if r.created_at}
-            changed |= await mirror.keep_links(tx, "deals", kind, links, looks=Looks(now, before, born))
+            changed |= await mirror.keep_links(tx, "deals", kind, links, reads=ReadTimes(now, before, born))
         await keep_versions(tx, [past for f in deals.values() for past in versions(f.deal, watched)])
         fresh = await mirror.keep_stage_entries(tx, [e for f in deals.values() for e in entries_of(f)])
         called = await called_for(tx, s, portal, deals.values(), fresh, since)

@@ -14,7 +14,7 @@ from connectors.hubspot.association_types import type_id
 from connectors.hubspot.records import NewLink, Record
 from flows.deals.associated import linked
 from flows.ledger import documents as papers
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.inbox import Event
 from flows.retries import reading, repeating, writing
@@ -29,7 +29,7 @@ def writer_for(s: Services, event: Event) -> Writer:
     return Writer(s.ledger, s.owner, event.id, s.clock, s.new_token, s.planned)
 
 
-async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:
+async def file_document(s: Services, writer: Writer, paper: StoredDocument) -> str:
     """Upload a frozen PDF once; returns HubSpot's file id. The name carries the hash, so a repeat finds it."""
     name = f"{paper.kind}-{paper.deal_id}-v{paper.version}-{paper.sha256[:12]}.pdf"
 
@@ -42,7 +42,7 @@ async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:
         )
         return {"file_id": record.id}
 
-    async def look(token: str) -> Result | None:
+    async def find(token: str) -> Result | None:
         return await upload(token)
 
     result = await perform(
@@ -51,7 +51,7 @@ async def file_paper(s: Services, writer: Writer, paper: Paper) -> str:
         kind="file_pdf",
         deal_id=paper.deal_id,
         attempt=upload,
-        look=look,
+        find=find,
     )
     file_id = str(result["file_id"])
     async with s.ledger.write() as tx:
@@ -151,12 +151,12 @@ async def _write_marked(
     async def attempt(_token: str) -> Result:
         return {id_name: (await writing(create)).id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         _, found = await linked(s, f"{what}s", [deal_id], (body_name,))
         seen = next((r.id for r in found.values() if marker in (r.properties.get(body_name) or "")), None)
         return {id_name: seen} if seen else None
 
-    result = await perform(writer, key=key, kind=f"write_{what}", deal_id=deal_id, attempt=attempt, look=look)
+    result = await perform(writer, key=key, kind=f"write_{what}", deal_id=deal_id, attempt=attempt, find=find)
     return str(result[id_name])
 
 
@@ -185,7 +185,7 @@ async def set_deal(
         await repeating(lambda: s.hubspot.update("deals", deal_id, properties))
         return {"properties": sorted(properties)}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         deal = await reading(
             lambda: s.hubspot.read("deals", deal_id, properties=tuple({**properties, **(before or {})}))
         )
@@ -201,7 +201,7 @@ async def set_deal(
         kind="set_deal",
         deal_id=deal_id,
         attempt=update,
-        look=look,
+        find=find,
     )
 
 

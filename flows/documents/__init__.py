@@ -1,1 +1,1 @@
-"""Templates to PDF and e-mail texts."""
+"""Documents: templates rendered to PDF, and e-mail texts."""

@@ -1,7 +1,7 @@
-"""E-mail templates: one YAML file each, wording by language; checked values in, subject and text out, or nothing.
+"""E-mail templates: one YAML file each, with wording by language; turns checked values into subject and text.
 
 A file names its variables with their sources as a document template does (`flows.rules.templates.declaration`). None
-is optional: a mail with a hole in it is not written.
+is optional: an e-mail with a gap is not written.
 """
 
 import re
@@ -33,12 +33,12 @@ _LONGEST_SUBJECT: Final = 150
 
 
 class EmailRefused(FlowError, ValueError):
-    """The e-mail is not written; the text says what is missing and where to mend it, without personal data."""
+    """The e-mail is not written; the text says what is missing and where to fix it, without personal data."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmailText:
-    """What it says in one language, as the file has it."""
+    """Subject and text in one language, as in the file."""
 
     subject: str
     text: str
@@ -46,14 +46,14 @@ class EmailText:
 
 @dataclass(frozen=True, slots=True)
 class EmailTemplate:
-    """One template, checked."""
+    """One checked template."""
 
     declaration: TemplateDeclaration
     texts: Mapping[str, EmailText]
 
 
 def load_emails(folder: Path) -> dict[str, EmailTemplate]:
-    """All templates of a folder by name; none without the folder. Raises DocumentError for the first faulty file."""
+    """All templates in a folder by name; empty without the folder. Raises DocumentError for the first faulty file."""
     return {path.stem: _load(path) for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -117,7 +117,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _texts(name: str, raw: object) -> dict[str, EmailText]:
-    """The wording by language: subject and text of each, nothing else."""
+    """The wording by language: subject and text, nothing else."""
     if not isinstance(raw, dict) or not raw:
         raise TemplateError(name, ["texts: give subject and text for at least one language"])
     found: dict[str, EmailText] = {}
@@ -130,7 +130,7 @@ def _texts(name: str, raw: object) -> dict[str, EmailText]:
 
 
 def _problems(declaration: TemplateDeclaration, texts: Mapping[str, EmailText]) -> Iterator[str]:
-    """Everything by which declaration and wording disagree."""
+    """Every mismatch between declaration and wording."""
     words = {language: [one.subject, one.text] for language, one in texts.items()}
     yield from check_template(declaration, {}, words)
     language = declaration.locale.partition("_")[0]
@@ -140,12 +140,12 @@ def _problems(declaration: TemplateDeclaration, texts: Mapping[str, EmailText]) 
         if one.optional:
             yield f"variables.{name}: nothing is optional in an e-mail"
         if one.source.startswith("given."):
-            yield f"variables.{name}: nothing is given to an e-mail; take it from a record"
+            yield f"variables.{name}: an e-mail has no given values; take it from a record"
     for name, both in words.items():
         if placeholders(both) != placeholders(words.get(language, both)):
             yield f"texts.{name}: uses other variables than {language}"
     for name, both in words.items():
         if any(re.search(r"[{}]", PLACEHOLDER.sub("", part)) for part in both):
-            yield f"texts.{name}: a brace that is no variable; write {{name}}, in small letters"
+            yield f"texts.{name}: a brace that is not a variable; write {{name}}, in small letters"
         if placeholders(both) & {"page", "pages"}:
             yield f"texts.{name}: an e-mail has no pages"

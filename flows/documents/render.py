@@ -1,14 +1,14 @@
-"""Documents: a template folder and checked values in, the same PDF bytes out, every time and on every
+"""Documents: renders a template folder and checked values to the same PDF bytes every time and on every
 machine.
 
-A template folder holds `template.yaml` (what it needs), `template.typ` (how it looks), optionally
-`words.yaml` (what it says, by language), `fonts/` and further assets. Everything is read once by
-`load_template`; a render touches neither disk nor network. Values travel as JSON, so that they can never act
-as Typst code. PDFs are PDF/A-2u: made for keeping, and a character that no font can show is an error instead
+A template folder contains `template.yaml` (its variables), `template.typ` (its layout), optionally
+`words.yaml` (its wording, by language), `fonts/` and further assets. Everything is read once by
+`load_template`; a render uses neither disk nor network. Values are passed as JSON, so that they can never act
+as Typst code. PDFs are PDF/A-2u: made for archiving, and a character that no font can show is an error instead
 of an empty box.
 
-Rendering holds the calling thread for some tens of milliseconds; setting the pages lets other threads run,
-reading a contract's tags back (about 30 ms a page) does not. Call it through `asyncio.to_thread` from a
+Rendering holds the calling thread for some tens of milliseconds; typesetting lets other threads run,
+reading back a contract's tags (about 30 ms a page) does not. Call it through `asyncio.to_thread` from a
 coroutine. Several threads may share one `Template`.
 """
 
@@ -49,12 +49,12 @@ _TAG: Final = re.compile(r"\[[^\]\[|]*\|[^\]\[]*\]")
 
 
 class DocumentError(FlowError, RuntimeError):
-    """A document that cannot be made; names the template and, where the layout is at fault, file and line."""
+    """A document cannot be made; names the template and, for a layout fault, the file and line."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningPerson:
-    """Who signs under a declared role, where the people are known only when the document is made."""
+    """A signer in a declared role, for people who are known only when the document is made."""
 
     role: str
     name: str
@@ -63,9 +63,9 @@ class SigningPerson:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A finished PDF. `source_sha256` stands for everything visible in it: bind approvals to that.
+    """A finished PDF. `source_sha256` covers everything visible in it: bind approvals to it.
 
-    It covers all template files and all values, prices, signers and the locale as shown; `sha256` is of the
+    That is all template files and all values, prices, signers and the locale; `sha256` is of the
     PDF's bytes and may change with a new Typst version while the source stays the same.
     """
 
@@ -78,7 +78,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template folder in memory, checked."""
+    """A checked template folder in memory."""
 
     declaration: TemplateDeclaration
     files: Mapping[str, bytes] = field(repr=False)
@@ -88,12 +88,12 @@ class Template:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages its wording exists in; empty when the wording is in the layout itself."""
+        """The languages of its wording; empty when the wording is in the layout itself."""
         return tuple(sorted(self.words))
 
 
 def load_template(folder: Path) -> Template:
-    """Read and check a template folder; raises `DocumentError` naming every fault at once."""
+    """Read and check a template folder; raises `DocumentError` that names every fault."""
     if not (folder / "template.yaml").is_file() or not (folder / "template.typ").is_file():
         raise DocumentError(
             f"template {folder.name}: template.yaml and template.typ must both be in {folder}"
@@ -134,9 +134,9 @@ def render(
     extra: Mapping[str, str] | None = None,
     signers: Sequence[SigningPerson] | None = None,
 ) -> Document:
-    """Make the PDF.
+    """Render the PDF.
 
-    `extra` may hold `locale` (else the template's own), `currency` (ISO 4217, where money is shown without
+    `extra` may contain `locale` (else the template's own), `currency` (ISO 4217, where money is shown without
     prices) and `dated` (YYYY-MM-DD for the PDF's own date; else the `issued_on` value, else 1970-01-01).
     `signers` replaces the declared signature blocks' people, in signing order; roles must be declared ones
     and may repeat.
@@ -168,7 +168,7 @@ def _payload(
     extra: dict[str, str],
     signers: Sequence[SigningPerson] | None,
 ) -> dict[str, Any]:
-    """Everything the layout may show, as text."""
+    """Everything that the layout may show, as text."""
     declaration = template.declaration
     if unknown := set(extra) - _EXTRA:
         raise _error(
@@ -178,7 +178,7 @@ def _payload(
         raise _error(template, f"got the values of template {values.template}")
     if (pricing is not None) != ("pricing" in declaration.tables):
         raise _error(
-            template, "needs a price table" if pricing is None else "shows no price table but was given one"
+            template, "needs a price table" if pricing is None else "has no price table but was given one"
         )
     try:
         text = LocaleText.of(extra.get("locale", declaration.locale))
@@ -254,8 +254,8 @@ def _signers(
 
 
 def _prove_tags(template: Template, payload: Mapping[str, Any], reader: PdfReader) -> None:
-    """Read the finished PDF as the signing service will: each tag once, whole, and nothing else that looks
-    like one."""
+    """Check the finished PDF as the signing service reads it: each tag exactly once and complete, and nothing else
+    that looks like a tag."""
     found = sorted(tag for page in reader.pages for tag in _TAG.findall(page.extract_text()))
     expected = sorted(one[kind] for one in payload["signers"] for kind in ("sign_tag", "date_tag"))
     if found != expected:
@@ -269,7 +269,7 @@ def _refusetexts_in(template: Template, texts: Sequence[str], where: str) -> Non
 
 
 def _check_words(declaration: TemplateDeclaration, words: Mapping[str, Any]) -> list[str]:
-    """The template's own language is there, and every language says the same things."""
+    """Problems when the template's own language is missing or languages have different keys."""
     language = declaration.locale.partition("_")[0]
     if words and language not in words:
         return [f"words.yaml lacks the template's own language {language}"]

@@ -1,4 +1,4 @@
-"""How values and prices read in a locale: the one place where Babel turns numbers and days into text for
+"""Formats values and prices for a locale: the only place where Babel turns numbers and dates into text for
 people."""
 
 import re
@@ -19,9 +19,9 @@ from flows.rules.pricing.pricing import AppliedAdjustment, PricedLine, PriceTabl
 from flows.rules.templates.values import TemplateValues, Value, ValueFormat
 
 _FINEST = 12
-# CLDR sets a space between a currency shown as letters and its figure; Babel 2.18 leaves it out.
+# CLDR puts a space between a currency shown as letters and its figure; Babel 2.18 leaves it out.
 _CODE_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-# Few fonts carry the narrow no-break space of French or the wide yen of Japanese; these read the same.
+# Few fonts have the narrow no-break space of French or the wide yen of Japanese; these read the same.
 _PLAIN = str.maketrans({"\u202f": "\u00a0", "\uffe5": "\u00a5"})
 
 
@@ -31,13 +31,13 @@ class UnknownLocale(FlowError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LocaleText:
-    """Writes figures and days the way readers of one locale expect them."""
+    """Formats numbers and dates as readers of one locale expect them."""
 
     locale: Locale
 
     @classmethod
     def of(cls, name: str) -> "LocaleText":
-        """For a name such as en_US; raises `UnknownLocale`."""
+        """The formats for a name such as en_US; raises `UnknownLocale`."""
         try:
             return cls(Locale.parse(name))
         except (UnknownLocaleError, ValueError):
@@ -46,7 +46,7 @@ class LocaleText:
             ) from None
 
     def money(self, value: Decimal, currency: str, units: int, *, finest: int | None = None) -> str:
-        """An amount with its currency sign and exactly `units` decimals, or up to `finest` where there are
+        """An amount with its currency sign and exactly `units` decimals, or up to `finest` if it has
         more."""
         if currency not in list_currencies():
             raise UnknownLocale(f"currency {currency[:10]!r} is unknown; use an ISO 4217 code such as EUR")
@@ -57,11 +57,11 @@ class LocaleText:
         return shown.translate(_PLAIN)
 
     def number(self, value: Decimal) -> str:
-        """A plain number with all its decimals."""
+        """A number with all its decimals."""
         return format_decimal(value, locale=self.locale, decimal_quantization=False).translate(_PLAIN)
 
     def percent(self, value: Decimal) -> str:
-        """A percentage; 12.5 reads 12.5% in English."""
+        """A percentage; 12.5 becomes 12.5% in English."""
         return format_percent(value / 100, locale=self.locale, decimal_quantization=False).translate(_PLAIN)
 
     def term(self, term: Term) -> str:
@@ -72,7 +72,7 @@ class LocaleText:
         return format_list(shown, style="unit", locale=self.locale).translate(_PLAIN)
 
     def value(self, value: Value, currency: tuple[str, int] | None) -> str:
-        """A template value in its format; a money value needs the document's currency and its decimals."""
+        """A template value in its format; a money value needs the document's currency and number of decimals."""
         if not value.text:
             return ""
         match value.format:
@@ -93,12 +93,12 @@ class LocaleText:
 
 
 def show_values(values: TemplateValues, text: LocaleText, currency: tuple[str, int] | None) -> dict[str, str]:
-    """Every value as the reader sees it."""
+    """Every value, formatted."""
     return {name: text.value(value, currency) for name, value in values.values.items()}
 
 
 def show_pricing(table: PriceTable, text: LocaleText) -> dict[str, Any]:
-    """The price table as the reader sees it; costs and margins stay behind."""
+    """The price table, formatted, without costs and margins."""
 
     def money(amount: Decimal) -> str:
         return text.money(amount, table.currency, table.minor_units)

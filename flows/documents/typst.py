@@ -1,7 +1,7 @@
-"""Typesetting: template files and one JSON payload in, PDF bytes out, through the compiler of the `typst`
+"""Typesetting: turns template files and one JSON payload into PDF bytes, with the compiler of the `typst`
 wheel.
 
-Nothing but the given files, the wheel's own fonts and the given font folders is within reach of a layout: no
+A layout can reach only the given files, the wheel's own fonts and the given font folders: no
 system font, no other file, and packages are refused when the template is checked. Behaviour of the wheel
 that this relies on, tried with typst 0.15.2: a compiler may be used again but not by two threads at once
 ("Already borrowed"); the root folder must exist when a compiler is made, not later; PDF/A refuses characters
@@ -31,7 +31,7 @@ _PLACE: Final = re.compile(r"┌─ (?:\S*/)?([^\s/]+\.typ):(\d+):\d+")
 
 
 class TypesetError(FlowError, RuntimeError):
-    """The layout or a character in it cannot be set; the text holds file and line, and no value."""
+    """The layout or a character in it cannot be set; the text has file and line, but no values."""
 
 
 @cache
@@ -83,7 +83,7 @@ class Typesetter:
         if compiler is None:
             with (
                 tempfile.TemporaryDirectory() as nowhere
-            ):  # gone before anything is set: no file is within reach
+            ):  # deleted before typesetting: no file is within reach
                 compiler = typst.Compiler(root=nowhere, font_paths=self._fonts, ignore_system_fonts=True)
         try:
             yield compiler
@@ -94,7 +94,7 @@ class Typesetter:
 
 
 def canonical(data: object) -> str:
-    """JSON in one spelling: equal data, equal text."""
+    """Canonical JSON: equal data gives equal text."""
     return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,1 +1,1 @@
-"""Stalled deals: found, judged, followed up as their stage's plan says."""
+"""Follow-up of stalled deals: finds them, judges them and does what the plan of their stage says."""

@@ -1,7 +1,7 @@
-"""The e-mail of a follow-up: a draft on the deal that its owner sends, or really sent, as the settings say.
+"""The e-mail of a follow-up: a draft on the deal for its owner to send, or a sent e-mail, as the settings say.
 
-It is written once in a stay. Whatever keeps it from being written is a reason that the owner is told, never an error
-that stops the follow-up: a mail server that is away must not hold up the deal's other events. Only doubt stops it.
+It is written once per stay in a stage. A problem is reported to the owner as a reason and does not stop the follow-up:
+an unavailable mail server must not hold up the deal's other events. Only an unknown outcome stops it.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from flows.deals.associated import linked
 from flows.deals.read import DealContact, DealFile, template_facts
 from flows.deals.writes import write_note
 from flows.documents.emails import EmailRefused, EmailText, write_email
-from flows.follow_up.standing import Look as Stands
+from flows.follow_up.assess import Assessment
 from flows.ledger import effects, follow_ups
-from flows.ledger.effects import Attempt, Look, Plan, QuarantinedError, Result, Writer, perform
+from flows.ledger.effects import Attempt, Find, Plan, QuarantinedError, Result, Writer, perform
 from flows.ledger.follow_ups import FollowUpRow
 from flows.retries import writing
 from flows.rules.outcome import Step
@@ -34,22 +34,22 @@ _BANNER = (
 
 @dataclass(frozen=True)
 class Mailed:
-    """What came of it. `doubt`: nobody can tell whether it was sent; a person looks."""
+    """What happened. `doubt`: it is not known whether the e-mail was sent; a person must check."""
 
     step: Step
     doubt: str | None = None
 
 
-async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowUpRow) -> Mailed | None:
-    """Draft or send the e-mail that the plan names; None when it names none, or none are wanted.
+async def mail_follow_up(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> Mailed | None:
+    """Draft or send the e-mail that the plan names; None when it names none or the settings turn e-mails off.
 
-    Raises the vendor's error when HubSpot is away, or the answer leaves doubt: the next try looks first.
+    Raises the vendor's error when HubSpot is unavailable or the outcome is unknown; the next try checks first.
     """
     name, how = deal.plan.email, s.settings.follow_up_email
     if name is None or how == "off":
         return None
     if (before := await _written_before(s, deal, row)) is not None:
-        why = f"follow-up {before} of this stay had it already"
+        why = f"follow-up {before} of this stay already had it"
         return Mailed(Step("wrote no second e-mail", f"deal {row.deal_id}", why))
     to = deal.file.main_contact
     text = _text(s, deal.file, to, name)
@@ -65,23 +65,24 @@ async def mail_follow_up(s: Services, writer: Writer, deal: Stands, row: FollowU
             kind=way.kind,
             deal_id=row.deal_id,
             attempt=way.attempt,
-            look=way.look,
+            find=way.find,
             plan=way.plan,
         )
     except QuarantinedError as problem:
-        doubt = "it is not known whether the e-mail was sent: look into the mail server's log"
+        doubt = "it is not known whether the e-mail was sent: check the mail server's log"
         return Mailed(Step("e-mail in doubt", f"contact {to.record.id}", doubt), str(problem))
     except ConnectorError as problem:
         away = isinstance(problem, TransientError) and s.mail is None
         if problem.applied == "maybe" or away:
             raise
         return Mailed(Step("wrote no e-mail", f"contact {to.record.id}", str(problem)))
-    return Mailed(await _told(s, writer, row, name, to, text, result))
+    return Mailed(await _delivered(s, writer, row, name, to, text, result))
 
 
-async def _written_before(s: Services, deal: Stands, row: FollowUpRow) -> int | None:
-    """The number of an earlier follow-up of this stay whose e-mail was written, or may have been: the same words a
-    second time help nobody.
+async def _written_before(s: Services, deal: Assessment, row: FollowUpRow) -> int | None:
+    """The number of the earlier follow-up of this stay whose e-mail was written, or may have been; None without one.
+
+    The same text a second time helps nobody.
     """
     earlier = {_key(x): x.number for x in deal.past if x.number < row.number}
     async with s.ledger.read() as tx:
@@ -91,21 +92,21 @@ async def _written_before(s: Services, deal: Stands, row: FollowUpRow) -> int | 
 
 
 async def released_email(s: Services, row: FollowUpRow) -> bool:
-    """Whether a person has freed this follow-up's e-mail from quarantine, so that it is tried again."""
+    """Whether a person has released this follow-up's e-mail from quarantine."""
     async with s.ledger.read() as tx:
         effect = await effects.by_key(tx, _key(row))
     return effect is not None and effect.state == "not_done" and effect.resends > 0
 
 
 def _key(row: FollowUpRow) -> str:
-    """One key, however it goes out: after a change of the settings it is not written in both ways."""
+    """One key for a draft and for a sent e-mail: after a change of settings it is not written twice."""
     return f"email:{row.deal_id}:{row.cause}"
 
 
 def _text(s: Services, file: DealFile, to: DealContact | None, name: str) -> EmailText | str:
-    """Subject and text, or why there are none."""
+    """Subject and text, or the reason why there is no e-mail."""
     if to is None:
-        return "no contact is on the deal"
+        return "the deal has no contact"
     seller = s.process.seller
     ours = {seller.email.lower()}
     if seller.counter_signer is not None:
@@ -122,16 +123,16 @@ def _text(s: Services, file: DealFile, to: DealContact | None, name: str) -> Ema
 
 @dataclass(frozen=True)
 class _Way:
-    """How it goes out, and how an unknown outcome of that is settled."""
+    """How the e-mail goes out, and how an unknown outcome is settled."""
 
     kind: str
     attempt: Attempt
-    look: Look
+    find: Find
     plan: Plan
 
 
 def _draft(s: Services, file: DealFile, to: DealContact, row: FollowUpRow, email: EmailText) -> _Way:
-    """An e-mail on the deal. It is known again by its moment: reading its text would need a scope of its own."""
+    """Create an e-mail on the deal. It is found again by its timestamp: reading its text would need another scope."""
     at_ms, text = _moment_ms(row), f"{_BANNER}\n\n{email.text}"
     owner = file.owner
 
@@ -153,19 +154,19 @@ def _draft(s: Services, file: DealFile, to: DealContact, row: FollowUpRow, email
         )
         return {"email_id": record.id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         _, found = await linked(s, "emails", [file.id], ("hs_timestamp",))
         same = (r.id for r in found.values() if _ms(r.properties.get("hs_timestamp")) == at_ms)
         seen = next(same, None)
         return {"email_id": seen} if seen else None
 
-    return _Way("draft_email", attempt, look, Plan())
+    return _Way("draft_email", attempt, find, Plan())
 
 
 def _send(
     s: Services, server: MailClient, file: DealFile, to: DealContact, row: FollowUpRow, email: EmailText
 ) -> _Way:
-    """Over SMTP, which shows nothing afterwards: after doubt it is never sent again, a person decides."""
+    """Send over SMTP, which cannot be queried: after an unknown outcome it is never sent again, a person decides."""
     owner = file.owner
     digest = hashlib.sha256(_key(row).encode()).hexdigest()[:32]
     mail = Mail(
@@ -182,13 +183,13 @@ def _send(
         await writing(lambda: asyncio.to_thread(server.send, mail))
         return {"message_id": mail.message_id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         return None
 
-    return _Way("send_email", attempt, look, Plan(again=0))
+    return _Way("send_email", attempt, find, Plan(again=0))
 
 
-async def _told(
+async def _delivered(
     s: Services,
     writer: Writer,
     row: FollowUpRow,
@@ -197,7 +198,7 @@ async def _told(
     email: EmailText,
     result: Result,
 ) -> Step:
-    """Remember the draft as ours, or tell the deal what was sent."""
+    """Record the draft as ours, or add a note about the sent e-mail to the deal."""
     template = f"template {name}"
     if s.mail is None and "message_id" not in result:
         email_id = str(result["email_id"])
@@ -212,7 +213,7 @@ async def _told(
 
 
 def _moment_ms(row: FollowUpRow) -> int:
-    """When it was begun, to the second, with milliseconds that are this e-mail's own."""
+    """When the follow-up began, to the second, with milliseconds derived from the e-mail's key."""
     own_ms = int(hashlib.sha256(_key(row).encode()).hexdigest()[:8], 16) % 1000
     return int(row.begun_at.timestamp()) * 1000 + own_ms
 

@@ -1,6 +1,6 @@
-"""What a follow-up does, each once: e-mail, reminder of the signers, task for the owner, flag. Then it is written down.
+"""The steps of a follow-up, each done once: e-mail, reminder to the signers, task for the owner, flag.
 
-The order is that of trouble: what may be left in doubt comes first, so that the task can say how it went.
+Steps whose outcome may be unknown come first, so that the task can report how they went.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from connectors.http.errors import GoneError, NotFoundError, RejectedError
 from flows.contracts.esign import SignerState, nothing_to_check
 from flows.contracts.requests import in_turn, stands
 from flows.deals.writes import set_deal, write_task
+from flows.follow_up.assess import FLAG, Assessment, Outside
 from flows.follow_up.email import Mailed, mail_follow_up
-from flows.follow_up.standing import FLAG, Look, Outside
 from flows.ledger import effects, follow_ups, inbox
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.follow_ups import FollowUpRow
@@ -26,8 +26,8 @@ _SKEW = timedelta(minutes=1)
 _OPEN_TASK = ("NOT_STARTED", "IN_PROGRESS", "WAITING", "DEFERRED")
 
 
-async def carry_out(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> Outcome:
-    """Do what the plan says, as far as it is not done yet. Raises what keeps it from coming to its end for now."""
+async def carry_out(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> Outcome:
+    """Do the steps of the plan that are not done yet. Raises the error that stops it for now."""
     mailed = await mail_follow_up(s, writer, deal, row)
     steps = [mailed.step] if mailed else []
     if deal.plan.remind_signers:
@@ -46,7 +46,7 @@ async def carry_out(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -
     return _outcome(deal, row, steps, mailed)
 
 
-def _outcome(deal: Look, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed | None) -> Outcome:
+def _outcome(deal: Assessment, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed | None) -> Outcome:
     summary = f"follow-up {row.number} in {deal.stage.label}"
     summary += ", flagged: disqualify it?" if row.flagged else ""
     unmet = tuple(Step("found unmet", f"deal {row.deal_id}", f"{v.says}: {v.missing}") for v in deal.missing)
@@ -56,25 +56,25 @@ def _outcome(deal: Look, row: FollowUpRow, steps: Sequence[Step], mailed: Mailed
 
 
 async def _task(
-    s: Services, writer: Writer, deal: Look, row: FollowUpRow, subject: str, before: Sequence[Step]
+    s: Services, writer: Writer, deal: Assessment, row: FollowUpRow, subject: str, before: Sequence[Step]
 ) -> tuple[Step, str]:
-    """A task for the owner, unless the one of the last follow-up is still open: it is not asked for twice."""
+    """Create a task for the owner, unless the task of the last follow-up is still open."""
     last = next((x.task_id for x in reversed(deal.past) if x.number < row.number and x.task_id), None)
     if last is not None and await _is_open(s, last):
         return Step(
-            "made no second task", f"task {last}", "the one of the last follow-up is still open"
+            "made no second task", f"task {last}", "the task of the last follow-up is still open"
         ), last
     owner_id = deal.file.owner.id if deal.file.owner else None
     since = f"{deal.entered_at:%Y-%m-%d}"
     lines = [
-        f"The deal stands in {deal.stage.label} since {since}. This is follow-up {row.number}. Not met yet:",
+        f"The deal has been in {deal.stage.label} since {since}. This is follow-up {row.number}. Not met yet:",
         *(f"- {v.says} ({v.missing})" for v in deal.missing),
-        *(f"Besides: {x.what} ({x.record}; {x.why})." for x in before),
+        *(f"Also: {x.what} ({x.record}; {x.why})." for x in before),
     ]
     if row.flagged:
         lines.append(
-            "Follow-ups have come to nothing: the deal is now listed for disqualification. Nothing more is done about "
-            f"it until a criterion more is met. To keep it, clear the deal property {FLAG}."
+            "The follow-ups had no effect: the deal is now listed for disqualification. There are no more follow-ups "
+            f"until another criterion is met. To keep the deal, clear the deal property {FLAG}."
         )
     task_id = await write_task(
         s,
@@ -85,7 +85,7 @@ async def _task(
         text="\n".join(lines),
         owner_id=owner_id,
     )
-    whose = f"for owner {owner_id}" if owner_id else "the deal has no active owner: it is nobody's yet"
+    whose = f"for owner {owner_id}" if owner_id else "the deal has no active owner: the task is unassigned"
     return Step("made a task", f"task {task_id}", whose), task_id
 
 
@@ -97,18 +97,18 @@ async def _is_open(s: Services, task_id: str) -> bool:
     return task.properties.get("hs_task_status") in _OPEN_TASK
 
 
-async def _remind(s: Services, writer: Writer, deal: Look, row: FollowUpRow) -> list[Step]:
+async def _remind(s: Services, writer: Writer, deal: Assessment, row: FollowUpRow) -> list[Step]:
     """The vendor reminds those whose turn it is to sign."""
     contract = deal.contract
     if contract is None or contract.state != "open" or not contract.request_id:
-        return [Step("reminded nobody", f"deal {row.deal_id}", "no contract is out for signature")]
+        return [Step("reminded nobody", f"deal {row.deal_id}", "no contract is waiting for signatures")]
     request_id = contract.request_id
     try:
         request = await reading(lambda: s.esign.read(request_id))
     except (GoneError, NotFoundError):
-        return [Step("reminded nobody", f"request {request_id}", "it is gone")]
+        return [Step("reminded nobody", f"request {request_id}", "it no longer exists")]
     if stands(contract, request_id, request) != "open":
-        return [Step("reminded nobody", f"request {request_id}", "read back: it is not open any more")]
+        return [Step("reminded nobody", f"request {request_id}", "read back: it is no longer open")]
     return [await _remind_one(s, writer, row, request_id, x) for x in in_turn(request)]
 
 
@@ -126,7 +126,7 @@ async def _remind_one(
         await writing(lambda: s.esign.remind(request_id, email, signer.name, before_send=nothing_to_check))
         return {"signature_id": signer.id}
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         request = await reading(lambda: s.esign.read(request_id))
         seen = next((x.last_reminded_at for x in request.signatures if x.id == signer.id), None)
         return {"signature_id": signer.id} if seen is not None and seen >= began else None
@@ -138,7 +138,7 @@ async def _remind_one(
             kind="remind_signer",
             deal_id=row.deal_id,
             attempt=attempt,
-            look=look,
+            find=find,
         )
     except RejectedError as problem:  # closed meanwhile, or reminded by the vendor itself
         return Step("did not remind a signer", record, str(problem))
@@ -146,8 +146,8 @@ async def _remind_one(
 
 
 async def _set_flag(s: Services, writer: Writer, row: FollowUpRow, deal_id: str, value: str) -> Step:
-    """Say in HubSpot that the deal is flagged, or (empty) that it is not."""
-    what = "listed the deal for disqualification" if value else "took the flag back"
+    """Set the deal's flag in HubSpot; an empty value clears it."""
+    what = "listed the deal for disqualification" if value else "removed the flag"
     cause = f"{row.cause}:{'flag' if value else 'unflag'}"
     try:
         await set_deal(s, writer, deal_id=deal_id, cause=cause, properties={FLAG: value})
@@ -157,20 +157,20 @@ async def _set_flag(s: Services, writer: Writer, row: FollowUpRow, deal_id: str,
     return Step(what, f"deal {deal_id}", value or f"deal property {FLAG} is empty")
 
 
-async def lift(s: Services, writer: Writer, found: Look | Outside, reason: str) -> Outcome:
-    """Take the deal's flags back: in HubSpot, where it still says so, then in the ledger."""
-    rows = found.standing
+async def lift(s: Services, writer: Writer, found: Assessment | Outside, reason: str) -> Outcome:
+    """Remove the deal's flags: in HubSpot, if it still shows one, then in the ledger."""
+    rows = found.flags
     shown = found.shows_flag or await _in_doubt(s, writer)
     steps = [await _set_flag(s, writer, rows[-1], shown, "")] if shown else []
     async with s.ledger.write() as tx:
         for row in rows:
             await follow_ups.clear(tx, row.id, why=reason, now=s.clock())
-    return Outcome("done", f"not flagged any more: {reason}", deal_id=rows[-1].deal_id, steps=tuple(steps))
+    return Outcome("done", f"no longer flagged: {reason}", deal_id=rows[-1].deal_id, steps=tuple(steps))
 
 
 async def _in_doubt(s: Services, writer: Writer) -> str | None:
-    """The deal whose flag an earlier try of this event took back without hearing of it: HubSpot shows none any more,
-    and what was intended is still to be settled.
+    """The deal whose flag an earlier try of this event may have removed without getting an answer: HubSpot shows no
+    flag now, but the intent is not settled yet.
     """
     async with s.ledger.read() as tx:
         tried = await effects.of_event(tx, writer.event_id)

@@ -1,7 +1,7 @@
-"""Looks through the pipeline for deals that do not get on, and puts what is due into the inbox.
+"""Finds stalled deals in the pipeline, and puts an event for each into the inbox.
 
-The mirror says which deals have stood long enough; those are read fresh and judged, so that a veto costs no event. Only
-stays that began after the first start count: a pipeline of old deals is not flooded.
+The mirror says which deals have been in their stage long enough. Those are read fresh and assessed, so that a veto
+costs no event. Only stays that began after the first start count, so that a pipeline of old deals is not flooded.
 """
 
 import logging
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from connectors.http.pacing import Lane
-from flows.follow_up.standing import Look, Outside, calls_for_action, look, past_of, read_files
+from flows.follow_up.assess import Assessment, Outside, assess, calls_for_action, past_of, read_files
 from flows.ledger import follow_ups, inbox, mirror
 from flows.ledger.follow_ups import FollowUpRow
 from flows.ledger.inbox import NewEvent
@@ -27,23 +27,23 @@ _SHOWN = 200
 
 @dataclass
 class Swept:
-    """What a sweep came to. `looks`: the deals that were read, by id; `flagged`: those listed for disqualification."""
+    """The result of a sweep. `assessed`: deals that were read, by id; `flagged`: those listed for disqualification."""
 
     standing: int = 0
-    looks: dict[str, Look | Outside] = field(default_factory=dict)
+    assessed: dict[str, Assessment | Outside] = field(default_factory=dict)
     events: int = 0
     flagged: list[FollowUpRow] = field(default_factory=list)
 
     @property
-    def due(self) -> list[tuple[Look, Due]]:
+    def due(self) -> list[tuple[Assessment, Due]]:
         """The deals that are followed up now."""
-        read = (x for x in self.looks.values() if isinstance(x, Look))
+        read = (x for x in self.assessed.values() if isinstance(x, Assessment))
         return [(x, x.decision) for x in read if isinstance(x.decision, Due)]
 
     @property
-    def vetoed(self) -> list[tuple[Look, NotNow]]:
-        """The deals that are left alone because something took place on them lately."""
-        read = (x for x in self.looks.values() if isinstance(x, Look))
+    def vetoed(self) -> list[tuple[Assessment, NotNow]]:
+        """The deals that are left alone because of recent activity."""
+        read = (x for x in self.assessed.values() if isinstance(x, Assessment))
         decided = ((x, x.decision) for x in read if isinstance(x.decision, NotNow))
         return [(x, decision) for x, decision in decided if decision.why == "active"]
 
@@ -51,12 +51,12 @@ class Swept:
     def summary(self) -> str:
         """One line."""
         return (
-            f"{self.standing} deals stand where follow-up is planned, {len(self.looks)} were due for a look: "
+            f"{self.standing} deals are in stages with a follow-up plan, {len(self.assessed)} were checked: "
             f"{self.events} put into the inbox, {len(self.vetoed)} vetoed by activity; {len(self.flagged)} flagged"
         )
 
     def report(self, s: Services) -> str:
-        """As Markdown, in ids and keys of the process file only."""
+        """The sweep as Markdown; it contains only ids and keys of the process file."""
         due = [
             (x.file.id, x.stage.key, str(d.number), d.reason, ", ".join(sorted(x.unmet))) for x, d in self.due
         ]
@@ -78,7 +78,7 @@ class Swept:
 
 
 def _table(s: Services, title: str, heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    """Rows that begin with a deal id; nothing where there are none."""
+    """A Markdown table whose rows begin with a deal id; nothing without rows."""
     if not rows:
         return
     yield from ["", f"### {title}", "", f"| Deal | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
@@ -89,16 +89,16 @@ def _table(s: Services, title: str, heads: Sequence[str], rows: Sequence[tuple[s
 
 
 async def sweep(s: Services) -> Swept:
-    """Look at every deal whose next follow-up may be due, or whose flag may have to go. Raises ConnectorError."""
+    """Assess every deal whose next follow-up may be due, or whose flag may have to go. Raises ConnectorError."""
     portal = await s.portal()
     bulk = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK))  # contracts come first under the vendor's limit
     swept = Swept()
-    ids = await _to_look_at(s, portal, swept)
+    ids = await _candidates(s, portal, swept)
     for at in range(0, len(ids), _CHUNK):
         chunk = ids[at : at + _CHUNK]
         files = await read_files(bulk, chunk)
-        swept.looks |= await look(bulk, {deal_id: files.get(deal_id) for deal_id in chunk})
-    wanted = [_event(i, x, s.clock()) for i, x in swept.looks.items() if calls_for_action(x)]
+        swept.assessed |= await assess(bulk, {deal_id: files.get(deal_id) for deal_id in chunk})
+    wanted = [_event(i, x, s.clock()) for i, x in swept.assessed.items() if calls_for_action(x)]
     async with s.ledger.write() as tx:
         swept.events = len((await inbox.record(tx, wanted, now=s.clock())).new)
         swept.flagged = await follow_ups.flagged(tx)
@@ -106,8 +106,8 @@ async def sweep(s: Services) -> Swept:
     return swept
 
 
-async def _to_look_at(s: Services, portal: Portal, swept: Swept) -> list[str]:
-    """By the mirror and the ledger alone; deals for which a look waits in the inbox already are left out."""
+async def _candidates(s: Services, portal: Portal, swept: Swept) -> list[str]:
+    """Ids from the mirror and the ledger; deals that already have an open event are left out."""
     today = s.clock().astimezone(UTC).date()
     async with s.ledger.read() as tx:
         by_stage = await mirror.deals_by_stage(tx)
@@ -133,9 +133,9 @@ async def _to_look_at(s: Services, portal: Portal, swept: Swept) -> list[str]:
     return sorted(found - waiting, key=int)
 
 
-def _event(deal_id: str, found: Look | Outside, now: datetime) -> NewEvent:
-    """Once a day for one cause. What was done before is known by the ledger, not by this key."""
-    if isinstance(found, Look):
+def _event(deal_id: str, found: Assessment | Outside, now: datetime) -> NewEvent:
+    """One event a day for a cause. The ledger, not this key, knows what was done before."""
+    if isinstance(found, Assessment):
         number = found.decision.number if isinstance(found.decision, Due) else len(found.past)
         moment = int(found.entered_at.timestamp() * 1000)
         cause = f"{found.stage.key}:{moment}:{number}"

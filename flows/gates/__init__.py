@@ -1,1 +1,1 @@
-"""Whether deals may stand where they stand: explained, guarded, reported."""
+"""Gates: whether deals may be in their stages, explained, guarded and reported."""

@@ -1,7 +1,7 @@
-"""Why deals may stand where they stand: read fresh from HubSpot and the ledger.
+"""Explains why a deal may or may not be in a stage, from fresh facts in HubSpot and the ledger.
 
-Reads: deals with everything around them, filed papers, the newest contract. Writes nothing.
-Needs: scopes as in deals.py and activities.py. What it returns holds ids, never names or values of the CRM.
+Reads: deals with associated records, filed documents, the newest contract. Writes nothing.
+Needs: scopes as in flows/deals/{read,activities}.py. Results hold ids, never names or values of the CRM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ _RECORD_PAGES = {"contact": "0-1", "company": "0-2"}
 
 
 class ExplainError(FlowError):
-    """There is nothing to explain: no such deal or stage. The text says which."""
+    """The deal or stage to explain does not exist. The text says which."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """An explanation with the addresses where people see the records. `links`: by record kind and id.
+    """An explanation with links to its records. `links`: by record kind and id.
 
-    `override`: by which a named person lets the deal stand in the target stage without proof. `materials`: what the
-    buyer is given in the stage that the deal stands in.
+    `override`: lets the deal stand in the target stage without proof, granted by a named person. `materials`: what the
+    buyer is given in the deal's present stage.
     """
 
     explanation: Explanation
@@ -45,9 +45,9 @@ class Explained:
 
     @property
     def allowed(self) -> str:
-        """The override in words, without the person's name; empty without one."""
+        """The override as text, without the person's name; empty without one."""
         given = self.override
-        return f"Override {given.id} lets it stand there until {given.expires_at:%Y-%m-%d}." if given else ""
+        return f"Override {given.id} allows it until {given.expires_at:%Y-%m-%d}." if given else ""
 
     def as_json(self) -> dict[str, Any]:
         """For machines: ids, keys of the process file, ISO times (UTC)."""
@@ -86,7 +86,7 @@ class Explained:
 
 
 async def explain_deal(s: Services, deal_id: str, stage: str | None = None) -> Explained:
-    """The gate of `stage` for a deal; without it, of the stage that comes next. Raises ExplainError, ConnectorError."""
+    """Explain the gate of `stage` for a deal; by default of the next stage. Raises ExplainError, ConnectorError."""
     found, not_found = await explain_each(s, [deal_id], stage)
     if not_found:
         raise ExplainError(not_found[0])
@@ -96,12 +96,12 @@ async def explain_deal(s: Services, deal_id: str, stage: str | None = None) -> E
 async def explain_each(
     s: Services, deal_ids: Sequence[str], stage: str | None = None
 ) -> tuple[list[Explained], list[str]]:
-    """Several deals read in bulk, as `explain_deal` does one; and why some of them could not be explained.
+    """Explain several deals, read in bulk; and the reasons why some could not be explained.
 
-    Raises ExplainError for a stage that is not there, ConnectorError.
+    Raises ExplainError for an unknown stage, ConnectorError.
     """
     if stage is not None and stage not in s.process.keys:
-        raise ExplainError(f"there is no stage {stage!r}: there are {', '.join(s.process.keys)}")
+        raise ExplainError(f"there is no stage {stage!r}: the process has {', '.join(s.process.keys)}")
     wanted = list(dict.fromkeys(deal_ids))
     files = await read_deals(s, [deal_id for deal_id in wanted if deal_id.isascii() and deal_id.isdigit()])
     asked: list[tuple[DealFile, str]] = []
@@ -117,7 +117,7 @@ async def explain_each(
 
 
 async def unproven(s: Services) -> list[Explained]:
-    """Deals that stand in a stage whose gate they do not meet, all of HubSpot in bulk; lost deals need no proof.
+    """Deals in a stage whose gate they do not meet, read in bulk; lost deals need no proof.
 
     Raises ConnectorError, SetupError.
     """
@@ -136,7 +136,7 @@ async def unproven(s: Services) -> list[Explained]:
             for r in page.records
             if r.properties.get("pipeline") == portal.pipeline_id and r.properties.get("dealstage") in gated
         ]
-        # Moved meanwhile: judged where it stands now, or not at all.
+        # Moved meanwhile: judged in its present stage, or not at all.
         files = [f for f in (await read_deals(s, ids)).values() if f.stage and _is_gated(s, f.stage)]
         explained = await _explain(s, [(file, file.stage or "") for file in files])
         found += [one for one in explained if not one.explanation.open]
@@ -150,11 +150,9 @@ def _is_gated(s: Services, stage: str) -> bool:
 
 
 def _next_stage(s: Services, file: DealFile) -> str:
-    """The stage that a deal would enter next; a closed deal is asked about where it stands."""
+    """The stage that a deal would enter next; for a closed deal its present stage."""
     if file.stage is None:
-        raise ExplainError(
-            f"deal {file.id} is not in the pipeline {s.process.pipeline!r}: name the stage to ask about"
-        )
+        raise ExplainError(f"deal {file.id} is not in the pipeline {s.process.pipeline!r}: name the stage")
     stages = s.process.stages
     at = s.process.keys.index(file.stage)
     if stages[at].closed is not None:
@@ -182,7 +180,7 @@ async def _explain(s: Services, asked: Sequence[tuple[DealFile, str]]) -> list[E
 
 
 def _url(s: Services, deal_id: str, record: Proof) -> str:
-    """Where a person sees it. Line items, activities and files are shown on the deal's own page."""
+    """The URL of a record. Line items, activities and files are shown on the deal's own page."""
     if record.kind == "signature":
         return s.request_url(record.id)
     page = _RECORD_PAGES.get(record.kind)

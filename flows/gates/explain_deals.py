@@ -1,9 +1,9 @@
-"""Each day the deals that stand in a stage without proof are listed; on demand one deal is explained.
+"""Lists each day the deals in a stage without proof; on demand explains single deals.
 
-Trigger: schedule; on demand, with `deal_ids` (and `stage`, else the one that comes next) or without.
-Reads: all deals of the pipeline with everything around them, in bulk, or those asked for; filed papers, contracts.
-Writes: artifacts; the list into the ledger, for the gateway's page /deals. Nothing at a vendor.
-Needs: scopes as in deals.py and activities.py.
+Trigger: schedule; on demand, with `deal_ids` (and `stage`, by default the next one) or without.
+Reads: all deals of the pipeline with associated records, in bulk, or the requested ones; filed documents, contracts.
+Writes: artifacts; the list in the ledger, for the gateway's page /deals. Nothing at a vendor.
+Needs: scopes as in flows/deals/read.py and flows/deals/activities.py.
 """
 
 from dataclasses import replace
@@ -18,10 +18,10 @@ from flows.services import Services
 
 
 async def run(s: Services, deal_ids: list[str] | None = None, stage: str | None = None) -> Finished:
-    """`Unproven` when a deal lacks proof; Failed when a deal asked for cannot be explained."""
+    """`Unproven` when a deal lacks proof; Failed when a requested deal cannot be explained."""
     if stage is not None and not deal_ids:
-        return Finished("stage is asked of deals: give deal_ids too", state="Failed")
-    # Contracts that are going out come first under HubSpot's limits.
+        return Finished("stage needs deal_ids: give both", state="Failed")
+    # Contracts go first under HubSpot's limits.
     s = replace(s, hubspot=s.hubspot.in_lane(Lane.BULK))
     return await _some(s, deal_ids, stage) if deal_ids else await _all(s)
 
@@ -33,12 +33,12 @@ async def _all(s: Services) -> Finished:
         await reports.keep(tx, KEY, done.as_json(), now=read_at)
     artifact = Artifact(
         KEY,
-        "Deals that stand in a stage whose exit criteria they do not meet",
+        "Deals in a stage without its proof",
         list_markdown(done, s.process, read_at),
     )
     if done.total:
         return Finished(f"{number_of(done.total, 'deal')} without proof", (artifact,), state="Unproven")
-    return Finished("every deal has the proof for the stage it stands in", (artifact,))
+    return Finished("every deal has the proof for its stage", (artifact,))
 
 
 async def _some(s: Services, deal_ids: list[str], stage: str | None) -> Finished:
@@ -46,7 +46,7 @@ async def _some(s: Services, deal_ids: list[str], stage: str | None) -> Finished
     artifacts = tuple(
         Artifact(
             f"explain-{one.explanation.deal_id}",
-            f"Why deal {one.explanation.deal_id} may stand in a stage, or not",
+            f"Why deal {one.explanation.deal_id} may or may not be in a stage",
             deal_markdown(one, s.process),
         )
         for one in found

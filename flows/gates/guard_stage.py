@@ -1,8 +1,8 @@
-"""A deal was moved past its gate, or to and fro by automations: found, judged once, told, or moved back.
+"""Guards stages: a deal that bypassed its gate, or that automations move back and forth, is reported or moved back.
 
-Trigger: `sync_deals` saw a stage entry that its proof does not (surely) cover; on demand by deal id.
-Reads: deal with stage history and activities, filed papers, newest contract, overrides. Writes: stage moves back
-(`mode: revert`), one task or note an entry.
+Trigger: `sync_deals` found a stage entry without sure proof; on demand by deal id.
+Reads: deal with stage history and activities, filed documents, newest contract, overrides. Writes: stage moves back
+(`mode: revert`), one task or note per entry.
 Once-key: deal, stage and moment of entry; a fight of automations by its first move.
 Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (tasks, notes).
 """
@@ -31,10 +31,10 @@ async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
-    """Decide once, then do what was decided; a decision that an earlier try left undone is only carried out."""
+    """Decide once, then carry out the decision; a decision from an earlier try is only carried out."""
     file = await fresh_deal(s, event.deal_id or "", files, read_with_history)
     if file is None:
-        return ignored("HubSpot has no such deal any more")
+        return ignored("HubSpot no longer has this deal")
     moves = moves_of(await s.portal(), file)
     check = await _decided(event, moves, s)
     if check is None:
@@ -43,12 +43,12 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
             return ignored(decided)
         check = decided
     if check.settled_at is not None:
-        return ignored(f"judged already: {check.found}")
+        return ignored(f"already judged: {check.found}")
     return await _carry_out(event, check, file, moves, s)
 
 
 async def _decided(event: Event, moves: Sequence[Move], s: Services) -> StageCheck | None:
-    """What was decided about the event's entry; an operator's event means the newest one."""
+    """The stored decision about the event's entry; an operator's event means the newest entry."""
     stage_id, at = event.content.get("stage_id"), event.content.get("at")
     if stage_id and at:
         entry = str(stage_id), datetime.fromisoformat(str(at))
@@ -61,10 +61,10 @@ async def _decided(event: Event, moves: Sequence[Move], s: Services) -> StageChe
 
 
 async def _decide(event: Event, file: DealFile, moves: Sequence[Move], s: Services) -> StageCheck | str:
-    """The decision, written down before anything is done about it; a text says why there is nothing to decide."""
+    """The decision, stored before it is carried out; or a text that says why there is nothing to decide."""
     passage = passage_of(s.process, moves)
     if passage is None or passage.move.stage is None or file.stage != passage.move.stage:
-        return "the deal stands outside the process, or its history lags behind"
+        return "the deal is in no stage of the process, or its history is not complete yet"
     move, stage, wanted = passage.move, passage.move.stage, event.content.get("at")
     if wanted and (move.stage_id, move.at) != (
         event.content["stage_id"],
@@ -87,7 +87,7 @@ async def _decide(event: Event, file: DealFile, moves: Sequence[Move], s: Servic
 async def _carry_out(
     event: Event, check: StageCheck, file: DealFile, moves: Sequence[Move], s: Services
 ) -> Outcome:
-    """Move the deal back, tell its owner, or only count it; then the decision is settled."""
+    """Move the deal back, notify its owner, or only count the entry; then settle the decision."""
     steps: list[Step] = []
     result: dict[str, Any] = {}
     moved = await _move_back(event, check, file, s) if check.action == "move_back" else None
@@ -112,21 +112,21 @@ async def _carry_out(
 
 
 def _fight_over(check: StageCheck, moves: Sequence[Move]) -> Fight | None:
-    """The fight as it stood when the entry of this decision was the newest."""
+    """The fight of automations as of the entry of this decision."""
     if check.found != "fight":
         return None
     return fight_of([move for move in moves if move.at <= check.entered_at])
 
 
 def _cause(check: StageCheck) -> str:
-    """Stands in effect keys, which are stored data: never change it."""
+    """Part of effect keys, which are stored data: never change it."""
     return f"guard:{check.stage_id}:{moment_ms(check.entered_at)}"
 
 
 async def _move_back(
     event: Event, check: StageCheck, file: DealFile, s: Services
 ) -> tuple[bool, Step] | None:
-    """The move back, once; a deal that somebody moved on meanwhile is left alone."""
+    """Move the deal back, once; leave it alone if somebody moved it meanwhile."""
     cause, portal = f"{_cause(check)}:back", await s.portal()
     deal, label = f"deal {file.id}", s.process.stage(check.back_to or "").label
     async with s.ledger.read() as tx:
@@ -151,7 +151,7 @@ async def _move_back(
 async def _tell(
     event: Event, check: StageCheck, file: DealFile, fight: Fight | None, told: Told, s: Services
 ) -> tuple[str, str]:
-    """One task for the owner, or one note; returns which, and its id."""
+    """Create one task for the owner or one note; returns which, and its id."""
     writer = writer_for(s, event)
     if check.action == "note":
         note_id = await write_note(s, writer, deal_id=file.id, cause=_cause(check), text=told.text)

@@ -1,4 +1,4 @@
-"""Deals without proof, and why one deal stands where it stands, as rows to keep and as Markdown. Ids and links only."""
+"""Reports deals without proof, and explains one deal, as rows to store and as Markdown. Ids and links only."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from flows.rules.handbook.text import SUPPLIERS
 from flows.rules.process.sales_process import SalesProcess
 
 KEY = "deals-without-proof"
-"""Under which the list is kept in the ledger, and the key of its artifact: stored data, never rename it."""
+"""The list's name in the ledger, and the key of its artifact: stored data, never rename it."""
 MOST_ROWS = 500
-"""So many deals are listed at most: a list that nobody reads to its end helps nobody."""
+"""At most this many deals are listed: nobody reads a longer list to its end."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact to bring, and who can."""
+    """One missing fact, and who can provide it."""
 
     says: str
     supplied_by: tuple[str, ...]
@@ -28,7 +28,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Lacking:
-    """A deal that stands in a stage without proof. `facts`: the smallest set; empty when no facts would do, as `why`
+    """A deal in a stage without proof. `facts`: the smallest set; empty when no facts would do, as `why`
     then says.
     """
 
@@ -48,19 +48,19 @@ class Report:
     rows: tuple[Lacking, ...]
 
     def by_stage(self, process: SalesProcess) -> list[tuple[str, list[Lacking]]]:
-        """Stage label and deals, in the order of the process; stages that are gone from it come last."""
+        """Stage label and deals, in the order of the process; stages that it no longer has come last."""
         labels = {stage.key: stage.label for stage in process.stages}
         keys = [*labels, *(row.stage for row in self.rows if row.stage not in labels)]
         groups = {key: [row for row in self.rows if row.stage == key] for key in dict.fromkeys(keys)}
         return [(labels.get(key, key), rows) for key, rows in groups.items() if rows]
 
     def as_json(self) -> dict[str, Any]:
-        """To keep; `report_of` reads it."""
+        """The report as JSON; `report_of` reads it."""
         return asdict(self)
 
 
 def report(found: Sequence[Explained]) -> Report:
-    """What the explanations of deals without proof come down to."""
+    """Summarize the explanations of deals without proof."""
     return Report(len(found), tuple(_lacking(one) for one in found[:MOST_ROWS]))
 
 
@@ -80,28 +80,26 @@ def report_of(kept: Mapping[str, Any]) -> Report:
 
 
 def sentence_of(process: SalesProcess) -> dict[str, str]:
-    """Criterion key -> what it says."""
+    """Criterion key -> its sentence."""
     return {criterion.key: criterion.says for stage in process.stages for criterion in stage.exit_criteria}
 
 
 def supplier(name: str) -> str:
-    """Who supplies something, as people say it."""
+    """Who provides something, in words."""
     return SUPPLIERS.get(name, name)
 
 
 def list_markdown(done: Report, process: SalesProcess, read_at: datetime) -> str:
-    """Stage by stage: deal, what is not proven, the smallest set of facts and who can supply it."""
+    """Stage by stage: deal, what is not proven, the smallest set of facts and who can provide it."""
     read = f"Read {read_at:%Y-%m-%d %H:%M} UTC."
     if not done.total:
-        return f"Every deal has the proof for the stage it stands in. {read}"
+        return f"Every deal has the proof for its stage. {read}"
     total = number_of(done.total, "deal")
-    lines = [
-        f"**{total}** without proof: not everything is there that a deal needs to stand in its stage. {read}"
-    ]
+    lines = [f"**{total}** without proof: they lack facts that their stage requires. {read}"]
     sentences = sentence_of(process)
     for label, rows in done.by_stage(process):
         lines += ["", f"## {_md(label)}: {len(rows)}", ""]
-        lines += ["| Deal | Not proven | Smallest set of facts | Who can supply it |", "|---|---|---|---|"]
+        lines += ["| Deal | Not proven | Smallest set of facts | Who can provide it |", "|---|---|---|---|"]
         for row in rows:
             says = "<br>".join(_md(sentences.get(key, key)) for key in row.criteria)
             facts = "<br>".join(_md(fact.says) for fact in row.facts) or _md(row.why)
@@ -114,7 +112,7 @@ def list_markdown(done: Report, process: SalesProcess, read_at: datetime) -> str
 
 
 def deal_markdown(found: Explained, process: SalesProcess) -> str:
-    """One deal: where it stands, what opens the gate, and each criterion with its proof."""
+    """One deal: its stage, what opens the gate, and each criterion with its proof."""
     return "\n".join(_deal(found, process))
 
 
@@ -122,9 +120,7 @@ def _deal(found: Explained, process: SalesProcess) -> Iterator[str]:
     why = found.explanation
     target = _md(process.stage(why.target).label)
     stands = (
-        f"stands in **{_md(process.stage(why.stage).label)}**"
-        if why.stage
-        else "is in no stage of the process"
+        f"is in **{_md(process.stage(why.stage).label)}**" if why.stage else "is in no stage of the process"
     )
     read_at = f"{found.read_at:%Y-%m-%d %H:%M} UTC"
     yield f"Deal [{why.deal_id}]({found.url}) {stands}. The gate to **{target}** is {_state(found)}. Read {read_at}."
@@ -134,7 +130,7 @@ def _deal(found: Explained, process: SalesProcess) -> Iterator[str]:
         yield from ["", f"## It opens with {number_of(why.smallest.count, 'fact')}", ""]
         if not why.smallest.exact:
             yield from ["There were too many ways to compare them all; a smaller set may exist.", ""]
-        yield from ["| Fact | Who can supply it | For |", "|---|---|---|"]
+        yield from ["| Fact | Who can provide it | For |", "|---|---|---|"]
         for need in why.smallest.needs:
             people = _md(", ".join(supplier(name) for name in need.supplied_by))
             yield f"| {_md(need.says)} | {people} | {_md(', '.join(need.criteria))} |"
@@ -145,7 +141,7 @@ def _deal(found: Explained, process: SalesProcess) -> Iterator[str]:
             "",
             "## Criteria",
             "",
-            "| | Criterion | Proven by, or missing | Last seen (UTC) | Who supplies it |",
+            "| | Criterion | Proven by, or missing | Last seen (UTC) | Who provides it |",
         ]
         yield "|---|---|---|---|---|"
         yield from (_verdict(found, verdict) for verdict in why.verdicts)
@@ -187,5 +183,5 @@ def _people(fact: Fact) -> str:
 
 
 def _md(text: str) -> str:
-    """Text that means itself in a Markdown table."""
+    """Text escaped for a Markdown table."""
     return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", " ".join(text.split()))

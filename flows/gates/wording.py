@@ -1,4 +1,4 @@
-"""What people are told about a deal that was moved past its gate: ids and words of the process file only."""
+"""The texts for people about a deal that bypassed its gate: only ids and words of the process file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ def words_for(
     ours: bool,
     moved: Mapping[str, Any],
 ) -> Told:
-    """The words for a decision. `ours`: dealflow has moved this deal back before; `moved`: what came of a move back."""
+    """The texts for a decision. `ours`: dealflow moved this deal back before; `moved`: result of a move back."""
     label = process.stage(check.stage).label
     if check.found == "passed":
         summary = f"the gate to {label} is met"
         return Told(summary, summary, summary)
     if check.found == "overridden":
-        summary = f"stands in {label} without proof, by override {check.override_id}: {_keys(check)}"
+        summary = f"is in {label} without proof, by override {check.override_id}: {_keys(check)}"
         return Told(summary, summary, summary)
     if check.found == "skipped":
         names = ", ".join(process.stage(key).label for key in check.skipped)
-        summary = f"skipped {names} on the way to {label}; all proof is there"
+        summary = f"skipped {names} on the way to {label}; all proof exists"
         return Told(
             summary,
             summary,
             f"The deal skipped {names} on its way to {label}.\nMoved by {check.mover}.\n"
-            "All that the gate asks for is on the deal, so nothing is to be done.",
+            "The deal has everything that the gate requires: there is nothing to do.",
         )
     if check.found == "fight":
         return _fight(process, check, fight, ours=ours)
@@ -55,14 +55,14 @@ def _fight(process: SalesProcess, check: StageCheck, fight: Fight | None, *, our
     here = process.stage(check.stage).label
     there = process.stage(check.came_from).label if check.came_from else "another pipeline"
     movers = "; ".join(fight.movers) if fight else check.mover
-    summary = f"automations move the deal to and fro between {there} and {here}: stopped"
+    summary = f"automations move the deal back and forth between {there} and {here}: stopped"
     lines = [
-        f"Automations move this deal to and fro between {there} and {here}.",
+        f"Automations move this deal back and forth between {there} and {here}.",
         f"Moved by: {movers}.",
         *(["One of them is dealflow: it moved the deal back because proof was missing."] if ours else []),
-        f"dealflow has stopped: it does nothing in {here} for this deal by itself until a person moves the deal.",
-        "What to do: see which workflow or integration moves it (the deal's history of the deal stage names it), "
-        "switch one of them off for this deal, then move the deal yourself.",
+        f"dealflow has stopped: it does nothing more for this deal in {here} until a person moves the deal.",
+        "What to do: find the workflow or integration that moves it (the history of the deal stage names it), "
+        "turn one of them off for this deal, then move the deal yourself.",
     ]
     return Told(summary, f"Automations fight over this deal: {there} / {here}", "\n".join(lines))
 
@@ -73,14 +73,14 @@ def _unproven(process: SalesProcess, check: StageCheck, facts: DealFacts, moved:
     says = {c.key: c.says for c in process.gate_before(check.stage)}
     now = {v.criterion: v.missing for v in gate(process, check.stage, facts) if not v.met}
     lines = [
-        f"This deal was moved to {stage.label} without the proof that it needs there.",
+        f"This deal was moved to {stage.label} without the proof that this stage requires.",
         f"Moved by {check.mover}.",
     ]
     if "enter_from" in check.missing:
         allowed = " or ".join(process.stage(key).label for key in stage.enter_from)
-        lines.append(f"Not allowed: {stage.label} is entered from {allowed} only.")
+        lines.append(f"Not allowed: {stage.label} can only be entered from {allowed}.")
     lines += [
-        f"Missing: {says.get(key, key)}" + (f" ({now[key]})" if key in now else " (is there by now)")
+        f"Missing: {says.get(key, key)}" + (f" ({now[key]})" if key in now else " (exists by now)")
         for key in check.missing
         if key != "enter_from"
     ]
@@ -90,10 +90,10 @@ def _unproven(process: SalesProcess, check: StageCheck, facts: DealFacts, moved:
         lines.append(f"It opens with: {explain(process, check.stage, facts).smallest.text}.")
     done = f"dealflow moved it back to {back}." if back else "dealflow left it where it is."
     lines.append(
-        f"{done} If it is right all the same, a named person can say so: "
-        f"dealflow guard override {check.deal_id} --stage {check.stage} --by NAME --why WHY"
+        f"{done} If the move is right all the same, a named person can approve it with a reason: ask the person who "
+        "runs dealflow in your company for an override."
     )
-    what = f"moved back to {back}" if back else "stands there"
+    what = f"moved back to {back}" if back else "left there"
     summary = f"entered {stage.label} without proof ({_keys(check)}): {what}"
     subject = f"Moved back to {back}: proof is missing" if back else f"In {stage.label} without proof"
     return Told(summary, subject, "\n".join(lines))

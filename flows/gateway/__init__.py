@@ -1,1 +1,1 @@
-"""HTTP in: `receiver.py` takes deliveries (verify, store, acknowledge), `ops_page.py` shows people what is going on."""
+"""The gateway: `receiver.py` takes deliveries (verify, store, acknowledge), `ops_page.py` shows the state to people."""

@@ -26,11 +26,11 @@ _PRIVATE = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
 }
-"""Headers of pages for people: kept by nobody, and nothing on them runs."""
+"""Headers of pages for people: no caching, and no scripts."""
 
 
 def check(settings: Settings) -> None:
-    """Stop before starting when a route is wanted but its secret is missing. Raises SettingsError naming it."""
+    """Check that every enabled route has its secret. Raises SettingsError naming a missing one."""
     settings.require("dropbox_sign_api_key")
     if settings.hubspot_webhooks == "on":
         settings.require("hubspot_client_secret")
@@ -41,7 +41,7 @@ def check(settings: Settings) -> None:
 
 
 def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> FastAPI:
-    """The application. Raises SettingsError for a missing secret."""
+    """Build the application. Raises SettingsError for a missing secret."""
     check(settings)
     receiver = Receiver(settings, ledger, clock)
 
@@ -58,13 +58,13 @@ def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime])
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        """200 while deliveries can be stored and a worker is alive that reaches Prefect; else 503 and why."""
+        """200 while deliveries can be stored and a live worker reaches Prefect; else 503 and the reason."""
         health = await health_of(ledger, clock())
         return JSONResponse(health, 200 if health["ok"] else 503)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Counts for Prometheus; 503 while the ledger does not answer."""
+        """Counts for Prometheus; 503 while the ledger does not respond."""
         try:
             text = await _metrics(ledger, clock())
         except StorageError as problem:
@@ -77,12 +77,10 @@ def build_app(settings: Settings, ledger: Ledger, clock: Callable[[], datetime])
 
 
 async def health_of(ledger: Ledger, now: datetime) -> dict[str, Any]:
-    """What is well and what is not, for machines."""
+    """The health of the parts, as JSON values."""
     try:
         async with ledger.write() as tx:
-            await presence.count(
-                tx, "health.looks", now=now
-            )  # a full disk shows only when something is written
+            await presence.count(tx, "health.looks", now=now)  # a full disk is only noticed on a write
             inbox_states = await inbox.tally(tx)
             alive = await presence.alive(tx, since=now - timedelta(seconds=_ALIVE_S))
             due = await inbox.next_due(tx)
@@ -146,12 +144,12 @@ def _add_ops_page(app: FastAPI, settings: Settings, ledger: Ledger, clock: Calla
 
     @app.get("/deals", dependencies=[Depends(logged_in)])
     async def deals_without_proof() -> HTMLResponse:
-        """Deals that stand in a stage without proof."""
+        """Deals in a stage without proof."""
         page = await ops_page.render_unproven(process, ledger, clock())
         return HTMLResponse(page, headers=_PRIVATE)
 
     @app.get("/deals/{deal_id}", dependencies=[Depends(logged_in)])
     async def deal(deal_id: str, stage: str | None = None) -> HTMLResponse:
-        """What one deal needs."""
+        """The explanation of one deal."""
         page = await deals.render(deal_id, stage)
         return HTMLResponse(page.html, page.status, headers=_PRIVATE)

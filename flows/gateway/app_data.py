@@ -1,4 +1,4 @@
-"""What the ops page shows, read from the ledger in one go."""
+"""The data of the ops page, read from the ledger in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from flows.ledger.stage_checks import StageCheck
 from flows.rules.process.sales_process import SalesProcess, Stage
 
 LONG_PARKED = 5
-"""An event that failed so often in a row stands with those that need a person: minutes have gone by, at least."""
+"""An event with this many failures in a row is listed as needing a person: it has failed for minutes at least."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Unproven:
-    """Deals without proof, as the flow `explain_deals` listed them last."""
+    """Deals without proof, from the last run of the flow `explain_deals`."""
 
     report: Report
     read_at: datetime
@@ -47,7 +47,7 @@ class Unproven:
 
 @dataclass(frozen=True)
 class Flagged:
-    """A deal that follow-ups came to nothing on: `unmet` in the sentences of the process file."""
+    """A deal whose follow-ups had no effect: `unmet` in the sentences of the process file."""
 
     deal_id: str
     name: str
@@ -59,7 +59,7 @@ class Flagged:
 
 @dataclass(frozen=True)
 class Overview:
-    """All that the page needs."""
+    """All data of the page."""
 
     columns: tuple[Column, ...]
     contracts: tuple[Contract, ...]
@@ -132,7 +132,7 @@ def _flagged(
     rows: Sequence[FollowUpRow],
     deals: Mapping[str, Sequence[tuple[str, str, str, datetime | None]]],
 ) -> tuple[Flagged, ...]:
-    """Stages and criteria that the process file has no more are shown by their keys."""
+    """Stages and criteria that the process file no longer has are shown by their keys."""
     labels = {stage.key: stage.label for stage in process.stages}
     says = {c.key: c.says for stage in process.stages for c in stage.exit_criteria}
     names = {deal_id: name for lines in deals.values() for deal_id, name, _, _ in lines}

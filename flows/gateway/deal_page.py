@@ -1,4 +1,4 @@
-"""`GET /deals/{id}`: why a deal may stand in a stage or not, read fresh from HubSpot. No scripts; needs a login."""
+"""`GET /deals/{id}`: why a deal may or may not be in a stage, read fresh from HubSpot. No scripts; needs a login."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from flows.services import SetupError, open_services
 
 @dataclass(frozen=True)
 class Page:
-    """HTML and its HTTP status."""
+    """HTML and HTTP status."""
 
     html: str
     status: int = 200
 
 
 class DealPage:
-    """Renders pages one after another, each with clients of its own, in a thread of its own.
+    """Renders pages one after another, each with its own clients in its own thread.
 
-    Deliveries are acknowledged by this process's event loop meanwhile: looking at a deal must never hold them up.
+    The event loop of this process acknowledges deliveries: rendering a page must never delay them.
     """
 
     def __init__(self, settings: Settings, process: SalesProcess) -> None:
@@ -32,7 +32,7 @@ class DealPage:
         self._turn = asyncio.Lock()
 
     async def render(self, deal_id: str, stage: str | None) -> Page:
-        """The page; everything shown is escaped. 404 for no such deal or stage, 502 or 503 for those we ask."""
+        """The page; everything shown is escaped. 404 for an unknown deal or stage, 502 or 503 when HubSpot fails."""
         async with self._turn:
             found = await asyncio.to_thread(asyncio.run, self._look(deal_id, stage))
         if isinstance(found, Page):

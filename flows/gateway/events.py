@@ -1,6 +1,6 @@
-"""The bytes of a proven delivery, read: which events they tell of. The gateway reads them, and a replay again.
+"""Parses the bytes of a verified delivery into events. The gateway uses it, and a replay uses it again.
 
-Bytes and headers in, events out: nothing is verified here and nothing stored.
+Nothing is verified or stored here.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 async def read_again(
     source: str, headers: Mapping[str, str], body: bytes, *, day: date, portal_id: str
 ) -> list[NewEvent]:
-    """The events in a stored delivery, as the gateway reads them. `day`: of its arrival, UTC.
+    """The events in a stored delivery, as the gateway reads them. `day`: its arrival day, UTC.
 
-    Raises LeadError for a lead that would be sent back.
+    Raises LeadError for a lead that would be refused.
     """
     if source == "hubspot":
         return hubspot_events(body, portal_id)
@@ -50,7 +50,7 @@ async def read_again(
 
 
 def hubspot_events(body: bytes, portal_id: str) -> list[NewEvent]:
-    """HubSpot's events; one that says "unreadable" when the bytes cannot be read."""
+    """HubSpot's events; a single "unreadable" event when the bytes cannot be parsed."""
     try:
         found = hubspot_webhook.parse(body)
     except MalformedEventError as problem:
@@ -59,7 +59,7 @@ def hubspot_events(body: bytes, portal_id: str) -> list[NewEvent]:
 
 
 async def lead_event(headers: Mapping[str, str], body: bytes, day: date) -> NewEvent:
-    """One lead, JSON or form. Raises LeadError naming the field."""
+    """The event of one lead, JSON or form. Raises LeadError naming the field."""
     lead = parse_lead(
         await _lead_fields(headers, body),
         submission_key=headers.get("idempotency-key", ""),
@@ -110,7 +110,7 @@ def esign_event(found: Callback, source: str) -> NewEvent:
 
 
 def unreadable(source: str, body: bytes, reason: str) -> NewEvent:
-    """A delivery from a proven sender that cannot be read: kept for a person."""
+    """The event of a verified delivery that cannot be parsed: kept for a person."""
     digest = hashlib.sha256(body).hexdigest()
     return NewEvent(
         source, f"unreadable:{digest}", "unreadable", f"unreadable:{digest}", {}, ended=("dead", reason)
@@ -118,7 +118,7 @@ def unreadable(source: str, body: bytes, reason: str) -> NewEvent:
 
 
 async def _form(headers: Mapping[str, str], body: bytes) -> FormData:
-    """The form in bytes that were read already. Raises LeadError when it is no form."""
+    """Parse a form. Raises LeadError when it is not a form."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -144,7 +144,7 @@ async def _lead_fields(headers: Mapping[str, str], body: bytes) -> Mapping[str, 
 
 
 def _writable(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """JSON may hold halves of characters that no UTF-8 text can: they could be neither stored nor sent on."""
+    """JSON may contain lone surrogates, which UTF-8 cannot: they could be neither stored nor sent."""
     for name, value in fields.items():
         if _halves(name):
             raise LeadError("body", "a field's name is not valid Unicode")
@@ -170,7 +170,7 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
         source="hubspot",
         key=key,
         kind=DEAL_CHANGED if deal_id else "hubspot.other",
-        lane=f"hint:{key}",  # a hint to read the deal: no order to keep
+        lane=f"hint:{key}",  # a hint to read the deal: its order does not matter
         content={
             "type": event.subscription_type,
             "property": event.property_name,
@@ -184,7 +184,7 @@ def _hubspot_event(event: HubSpotEvent, portal_id: str) -> NewEvent:
 
 
 def _deal_of(event: HubSpotEvent) -> str | None:
-    """The deal that an event is about, None when it is about something else."""
+    """The deal id of an event, None when it is about another record."""
     subject, _, what = event.subscription_type.partition(".")
     if subject == "object" and event.object_type_id not in _DEAL_TYPES:
         return None
@@ -199,7 +199,7 @@ def _deal_of(event: HubSpotEvent) -> str | None:
 
 
 def _merged_away(event: HubSpotEvent) -> set[str]:
-    """Deals that a merge left behind: the mirror must look at them too."""
+    """Deals that were merged into another: the mirror must read them too."""
     if not event.merged_object_ids:
         return set()
     ids = (event.object_id, event.primary_object_id, *event.merged_object_ids)
@@ -207,5 +207,5 @@ def _merged_away(event: HubSpotEvent) -> set[str]:
 
 
 def _deal_id(text: str | None) -> str | None:
-    """HubSpot's record ids are whole numbers; anything else would fail a whole batch read later."""
+    """HubSpot's record ids are whole numbers; anything else would make a later batch read fail."""
     return text if text and _RECORD_ID.fullmatch(text) else None

@@ -1,5 +1,5 @@
-"""`GET /`: the pipeline, contracts in flight and the inbox on one page; `GET /deals`: deals without proof, as listed
-last. Without scripts; both need a login.
+"""`GET /`: the pipeline, contracts in flight and the inbox on one page; `GET /deals`: deals without proof, from the
+last list. No scripts; both need a login.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _PAGES = Path(__file__).parent / "pages"
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago (or ahead), in the largest unit that says enough."""
+    """How long ago (or ahead), in a suitable unit."""
     if moment is None:
         return ""
     seconds = (now - moment).total_seconds()
@@ -57,7 +57,7 @@ async def render(settings: Settings, process: SalesProcess, ledger: Ledger, now:
 
 
 async def render_unproven(process: SalesProcess, ledger: Ledger, now: datetime) -> str:
-    """The list of deals without proof as HTML: not read now, but kept by the flow that looks each morning."""
+    """The list of deals without proof as HTML: stored by the daily flow, not read now."""
     template = _pages_at(now).get_template("deals.html")
     return template.render(found=await unproven(ledger), process=process, said=sentence_of(process))
 

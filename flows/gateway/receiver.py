@@ -21,7 +21,7 @@ from flows.gateway.events import esign_event, esign_payload, hubspot_events, lea
 from flows.ledger import inbox, presence
 from flows.ledger.database import Ledger, StorageError
 from flows.ledger.inbox import NewEvent
-from flows.ledger.wake import Knocker
+from flows.ledger.wake import WakeSender
 from flows.rules.leads import LeadError
 from flows.services import esign_callbacks
 
@@ -36,17 +36,17 @@ class TooLargeError(FlowError):
 
 
 class Receiver:
-    """The deliveries' side of the gateway."""
+    """The routes of the gateway that take deliveries."""
 
     def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
-        self._knocker = Knocker(ledger)
+        self._wake_sender = WakeSender(ledger)
         self._esign = esign_callbacks(settings)
 
     def router(self) -> APIRouter:
-        """Routes for which a secret is set; the others are not there at all."""
+        """The routes for which a secret is set; the others do not exist."""
         router = APIRouter()
         settings = self._settings
         if settings.hubspot_webhooks == "on" and _set(settings.hubspot_client_secret):
@@ -58,8 +58,8 @@ class Receiver:
         return router
 
     def close(self) -> None:
-        """Let go of the socket that wakes workers."""
-        self._knocker.close()
+        """Close the socket that wakes workers."""
+        self._wake_sender.close()
 
     async def hubspot(self, request: Request) -> Response:
         """HubSpot's webhooks: signature v3 (five minutes either way), else v1."""
@@ -136,7 +136,7 @@ class Receiver:
     async def _stored(
         self, source: str, request: Request, body: bytes, events: list[NewEvent], answer: Response
     ) -> Response:
-        """One transaction for the delivery and its events; only then the acknowledgement."""
+        """Store the delivery and its events in one transaction; only then acknowledge."""
         headers = {k: v for k, v in request.headers.items() if k not in _SECRET_HEADERS}
         now = self._clock()
         try:
@@ -146,7 +146,7 @@ class Receiver:
                 )
                 recorded = await inbox.record(tx, events, now=now, delivery_id=delivery_id)
             if recorded.new:
-                await self._knocker.knock()
+                await self._wake_sender.wake()
         except StorageError as problem:
             return self._cannot_store(source, problem)
         log.info(
@@ -159,7 +159,7 @@ class Receiver:
         return answer
 
     async def _refused(self, source: str, status: int, why: str) -> Response:
-        """Nothing is kept of it but a count."""
+        """Refuse a delivery; only a count is stored."""
         log.warning("delivery refused source=%s status=%s reason=%s", source, status, why)
         try:
             async with self._ledger.write() as tx:
@@ -178,7 +178,7 @@ def _set(secret: SecretStr | None) -> bool:
 
 
 async def _body(request: Request) -> bytes:
-    """The raw bytes, at most 1 MiB; what goes on is not read."""
+    """The raw bytes, at most 1 MiB; the rest is not read."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise TooLargeError

@@ -1,1 +1,1 @@
-"""A won deal goes to account management: debrief, tasks, the next deal."""
+"""Hand-over of a won deal to account management: debrief, tasks, the next deal."""

@@ -1,4 +1,4 @@
-"""The debrief of a won deal, from the seller to the account manager: names and values of the CRM, for HubSpot only."""
+"""The debrief of a won deal, for the account manager. It contains names and values of the CRM: for HubSpot only."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ _MOST_LINES = 40
 
 @dataclass(frozen=True)
 class Debrief:
-    """What is known about a won deal beside its file. `moves`: oldest first. `verdicts`: the gate to won as it is now;
-    `proofs`: criterion -> record kinds and ids, as they were found when the deal passed. `papers`: title -> file id.
+    """Facts about a won deal beyond its record. `moves`: oldest first. `verdicts`: the gate to won as it is now;
+    `proofs`: criterion -> record kinds and ids from the time when the deal passed. `documents`: title -> file id.
     """
 
     account_manager: Owner | None
@@ -34,12 +34,12 @@ class Debrief:
     proofs: Mapping[str, Sequence[str]]
     overrides: Sequence[Override]
     contracts: Sequence[Contract]
-    papers: Mapping[str, str]
+    documents: Mapping[str, str]
     suggestions: Sequence[Suggestion]
     next_url: str = ""
 
     def proof_of(self, verdict: Verdict) -> str:
-        """The record that proves the criterion: as it was found then, else as it is now; empty when there is none."""
+        """The record that proved the criterion then, else the record that proves it now; empty without one."""
         found = self.proofs.get(verdict.criterion)
         if found is None:
             found = [f"{r.kind} {r.id}".strip() for r in verdict.records] if verdict.met else []
@@ -47,7 +47,7 @@ class Debrief:
 
 
 def debrief_text(s: Services, file: DealFile, known: Debrief) -> str:
-    """Plain text, a line each fact; what is not known is left out."""
+    """The debrief as plain text, one line per fact; unknown facts are left out."""
     need = " ".join((file.deal.properties.get("dealflow_need") or "").split())
     parts: tuple[tuple[str, Iterable[str]], ...] = (
         (TITLE, [_manager(known)]),
@@ -56,9 +56,9 @@ def debrief_text(s: Services, file: DealFile, known: Debrief) -> str:
         ("Who is who", _people(file)),
         ("How it was won", _way(s, known)),
         ("What proved it", _proofs(s, known)),
-        ("Let through without proof", _overrides(s, known)),
-        ("What stood in the way", _objections(known)),
-        ("Papers, attached", [f"{kind} (file {file_id})" for kind, file_id in known.papers.items()]),
+        ("Allowed without proof", _overrides(s, known)),
+        ("Objections and failed contracts", _objections(known)),
+        ("Attached documents", [f"{kind} (file {file_id})" for kind, file_id in known.documents.items()]),
         ("What else could help them", _suggestions(known)),
         ("The next deal with them", [known.next_url] if known.next_url else []),
     )
@@ -88,7 +88,7 @@ def _manager(known: Debrief) -> str:
 def _bought(s: Services, file: DealFile) -> Iterator[str]:
     try:
         shown = show_pricing(price_deal(s, file), LocaleText.of(s.process.locale))
-    except (PricingError, UnknownLocale):  # won all the same: what was sold is told without figures
+    except (PricingError, UnknownLocale):  # the deal is won anyway: list the items without figures
         yield from (item.properties.get("name") or f"line item {item.id}" for item in file.line_items)
         return
     for line in shown["lines"]:
@@ -96,7 +96,7 @@ def _bought(s: Services, file: DealFile) -> Iterator[str]:
         term = f", for {line['term']}" if line["term"] else ""
         yield f"{line['quantity']} × {line['name']}: {line['amount']}{often}{term}"
     if shown["contract_value"]:
-        yield f"In all: {shown['contract_value']}"
+        yield f"Total: {shown['contract_value']}"
 
 
 def _people(file: DealFile) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _way(s: Services, known: Debrief) -> Iterator[str]:
         yield f"{move.at:%Y-%m-%d} {labels.get(move.stage or '', 'a stage outside the process')}"
     took = known.moves[-1].at - known.moves[0].at if known.moves else timedelta()
     if took.days:
-        yield f"{took.days} days in all"
+        yield f"{took.days} days in total"
 
 
 def _proofs(s: Services, known: Debrief) -> Iterator[str]:
@@ -140,4 +140,4 @@ def _objections(known: Debrief) -> Iterator[str]:
 
 def _suggestions(known: Debrief) -> Iterator[str]:
     for one in known.suggestions:
-        yield f"{one.name}: {one.have} of {one.of} who bought something of the same have it, they do not"
+        yield f"{one.name}: {one.have} of {one.of} similar customers have it, this one does not"

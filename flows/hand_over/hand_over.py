@@ -1,9 +1,9 @@
-"""A deal was won: its account manager gets a debrief and tasks, and the next deal with the buyer is opened.
+"""Hands over a won deal: its account manager gets a debrief and tasks, and the next deal with the buyer is opened.
 
-Trigger: a deal enters the stage of won deals that says `on_enter: [hand_over]`; on demand by deal id.
+Trigger: a deal enters the won stage with `on_enter: [hand_over]`; on demand by deal id.
 Reads: deal with stage history, contacts, companies, line items; checks, overrides, contracts and sales in the ledger.
-Writes: the follow-on deal if the process file asks for one, tasks, and last of all the debrief as a note.
-Once-key: deal. The debrief seals it: a deal that is won again is not handed over again.
+Writes: the follow-on deal if the process file defines one, tasks, and last the debrief as a note.
+Once-key: deal. The debrief marks it as done: a deal that is won again is not handed over again.
 Needs: scopes crm.objects.deals.{read,write}, crm.objects.contacts.write (tasks, notes).
 """
 
@@ -30,31 +30,33 @@ from flows.rules.process.hand_over_plan import HandOverTask
 from flows.services import Portal, Services
 
 CAUSE = "handover"
-"""Stands in effect keys, which are stored data: never change it."""
+"""Part of effect keys, which are stored data: never change it."""
 _MOST_CHECKS = 200
-_PAPERS = {"proposal": "Proposal", "signed": "Signed contract"}
+_DOCUMENTS = {"proposal": "Proposal", "signed": "Signed contract"}
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
-    """The deals of these events with everything around them, in bulk."""
+    """The deals of these events with associated records, in bulk."""
     return await read_with_history(s, [e.deal_id for e in events if e.deal_id])
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
-    """Open the next deal, make the tasks, write the debrief; what an earlier try has done stands."""
+    """Open the next deal, make the tasks, write the debrief; steps of an earlier try are not repeated."""
     file = await fresh_deal(s, event.deal_id or "", files, read_with_history)
     if file is None:
-        return ignored("HubSpot has no such deal any more")
+        return ignored("HubSpot no longer has this deal")
     if file.stage != s.process.won.key:
-        return ignored("superseded: the deal does not stand where won deals stand")
+        return ignored("superseded: the deal is not in the won stage")
     async with s.ledger.read() as tx:
         sealed = await effects.states(tx, [note_key(file.id, CAUSE)])
     if "done" in sealed.values():
-        return ignored("handed over already: once a deal")
+        return ignored("already handed over")
     account = _account(s, await s.portal(), file, event)
     next_id = await _next_deal(event, file, account, s)
     steps = (
-        [Step("opened the next deal with them", f"deal {next_id}", "the file asks for it")] if next_id else []
+        [Step("opened the next deal with them", f"deal {next_id}", "the process file defines it")]
+        if next_id
+        else []
     )
     for task in s.process.hand_over.tasks:
         steps.append(await _task(event, file, account, task, s))
@@ -65,11 +67,13 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         deal_id=file.id,
         cause=CAUSE,
         text=debrief_text(s, file, known),
-        attachment_ids=list(known.papers.values()),
+        attachment_ids=list(known.documents.values()),
     )
     steps.append(Step("wrote the debrief", f"note {note_id}", f"{len(file.line_items)} line item(s) sold"))
-    steps += [Step("attached a paper", f"file {file_id}", kind) for kind, file_id in known.papers.items()]
-    steps += [Step("said who is who", f"contact {c.record.id}", _roles(c)) for c in file.contacts]
+    steps += [
+        Step("attached a document", f"file {file_id}", kind) for kind, file_id in known.documents.items()
+    ]
+    steps += [Step("named a contact", f"contact {c.record.id}", _roles(c)) for c in file.contacts]
     return Outcome(
         "done",
         f"handed over to account management: {account.how}",
@@ -81,7 +85,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
 
 @dataclass(frozen=True)
 class _Account:
-    """Who sold, who looks after the buyer from now on and why they, and since when."""
+    """Who sold, who manages the account from now on and why, and since when."""
 
     seller: Owner | None
     manager: Owner | None
@@ -89,12 +93,12 @@ class _Account:
     since: datetime
 
     def whose(self, task: HandOverTask) -> Owner | None:
-        """Whose task it is."""
+        """The owner of the task."""
         return self.seller if task.who == "seller" else self.manager
 
 
 def _account(s: Services, portal: Portal, file: DealFile, event: Event) -> _Account:
-    """The process file's account manager; the deal's owner where it names none, or nobody active."""
+    """The process file's account manager; the deal's owner if it names none or an inactive user."""
     named, since = s.process.hand_over.account_manager, event.occurred_at or event.received_at
     if named == "same_owner":
         how = "the deal's owner" if file.owner else "nobody, the deal has no active owner"
@@ -102,12 +106,12 @@ def _account(s: Services, portal: Portal, file: DealFile, event: Event) -> _Acco
     manager = account_manager(s, portal)
     if manager is not None:
         return _Account(file.owner, manager, "as the process file says", since)
-    how = "the deal's owner, for hand_over.account_manager names no active user of HubSpot"
+    how = "the deal's owner, because hand_over.account_manager names no active user of HubSpot"
     return _Account(file.owner, file.owner, how, since)
 
 
 def account_manager(s: Services, portal: Portal) -> Owner | None:
-    """The active HubSpot user whom the process file names; None when there is none, or it names nobody."""
+    """The active HubSpot user whom the process file names; else None."""
     named = s.process.hand_over.account_manager.lower()
     return next((o for o in portal.owners if (o.email or "").lower() == named), None)
 
@@ -127,7 +131,7 @@ async def _next_deal(event: Event, file: DealFile, account: _Account, s: Service
 
 
 async def _task(event: Event, file: DealFile, account: _Account, task: HandOverTask, s: Services) -> Step:
-    """One task of the process file. Its words name it, so that it stays one when the file's order changes."""
+    """One task of the process file. Its text identifies it, so that reordering the file does not create it again."""
     owner = account.whose(task)
     task_id = await write_task(
         s,
@@ -135,7 +139,7 @@ async def _task(event: Event, file: DealFile, account: _Account, task: HandOverT
         deal_id=file.id,
         cause=f"{CAUSE}:{hashlib.sha256(task.task.encode()).hexdigest()[:12]}",
         subject=task.task,
-        text="The deal is won. What is known about the buyer stands in the debrief, a note on this deal.",
+        text="The deal is won. The debrief, a note on this deal, has what is known about the buyer.",
         owner_id=owner.id if owner else None,
         due_at=account.since + timedelta(days=task.due_days),
     )
@@ -144,7 +148,7 @@ async def _task(event: Event, file: DealFile, account: _Account, task: HandOverT
 
 
 async def _known(s: Services, file: DealFile, account: _Account, *, next_url: str) -> Debrief:
-    """What the ledger and the process know about the deal."""
+    """Facts about the deal from the ledger and the process."""
     portal, won = await s.portal(), s.process.won.key
     async with s.ledger.read() as tx:
         facts = (await facts_of(tx, [file]))[file.id]
@@ -162,7 +166,7 @@ async def _known(s: Services, file: DealFile, account: _Account, *, next_url: st
         proofs={key: ids for check in reversed(checks) for key, ids in check.proofs.items()},
         overrides=[override for override, _ in overrides],
         contracts=revisions,
-        papers={label: filed[kind].file_id for kind, label in _PAPERS.items() if kind in filed},
+        documents={label: filed[kind].file_id for kind, label in _DOCUMENTS.items() if kind in filed},
         suggestions=also_bought(mine, sold),
         next_url=next_url,
     )

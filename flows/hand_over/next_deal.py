@@ -1,4 +1,4 @@
-"""The next deal with a buyer who has just bought: opened once, under a unique key, with the same people and companies.
+"""Opens the next deal with a buyer who has just bought: once, under a unique key, with the same contacts and companies.
 
 Needs: scopes crm.objects.deals.{read,write}.
 """
@@ -21,14 +21,14 @@ SOURCE = "existing customer"
 
 @dataclass(frozen=True)
 class Place:
-    """Where it starts, in HubSpot's ids."""
+    """The pipeline and stage where it starts, as HubSpot ids."""
 
     pipeline_id: str
     stage_id: str
 
 
 async def place_of(s: Services, portal: Portal, plan: FollowOn) -> Place:
-    """Where follow-on deals start. Raises SetupError naming what HubSpot lacks."""
+    """Where follow-on deals start. Raises SetupError naming what is missing in HubSpot."""
     if plan.pipeline is None:
         return Place(portal.pipeline_id, portal.stage_ids[s.process.first.key])
     pipelines = [p for p in await reading(lambda: s.hubspot.pipelines("deals")) if not p.archived]
@@ -37,9 +37,9 @@ async def place_of(s: Services, portal: Portal, plan: FollowOn) -> Place:
     pipeline = pipeline or next((p for p in pipelines if p.label == wanted), None)
     if pipeline is None:
         raise SetupError(
-            f"hand_over.follow_on: HubSpot has no deal pipeline {wanted!r}: make it there, or name another"
+            f"hand_over.follow_on: HubSpot has no deal pipeline {wanted!r}: create it there, or name another"
         )
-    if pipeline.id == portal.pipeline_id:  # a won deal would be handed over, and so on without end
+    if pipeline.id == portal.pipeline_id:  # a won deal would be handed over, and so on forever
         raise SetupError(
             "hand_over.follow_on names the pipeline of this process: leave pipeline and stage out"
         )
@@ -61,14 +61,14 @@ def follow_on_key(deal_id: str) -> str:
 
 
 def follows_on(key: str | None) -> bool:
-    """Whether a deal with this unique value follows on another one: no lead made it."""
+    """Whether a deal with this unique value is a follow-on deal: it does not come from a lead."""
     return (key or "").startswith(_MARK)
 
 
 async def open_follow_on(
     s: Services, writer: Writer, file: DealFile, place: Place, *, owner_id: str | None, closes_at: datetime
 ) -> str:
-    """Open the deal that follows on this one, once; returns its id. One that a person has removed stays removed."""
+    """Open the follow-on deal once; returns its id. A deal that a person removed stays removed."""
     key = follow_on_key(file.id)
     company = file.companies[0].properties.get("name") if file.companies else None
     values = {
@@ -88,18 +88,18 @@ async def open_follow_on(
     async def attempt(_token: str) -> Result:
         try:
             return {"deal_id": (await writing(lambda: s.hubspot.create("deals", values, links))).id}
-        except RejectedError:  # the key may be taken: then it is there
-            found = await look(_token)
+        except RejectedError:  # the key may be taken: then the deal exists
+            found = await find(_token)
             if found is None:
                 raise
             return found
 
-    async def look(_token: str) -> Result | None:
+    async def find(_token: str) -> Result | None:
         try:
             record = await reading(lambda: s.hubspot.read("deals", key, properties=(_KEY,), id_property=_KEY))
         except NotFoundError:
             return None
         return {"deal_id": record.id}
 
-    result = await perform(writer, key=key, kind="open_deal", deal_id=file.id, attempt=attempt, look=look)
+    result = await perform(writer, key=key, kind="open_deal", deal_id=file.id, attempt=attempt, find=find)
     return str(result["deal_id"])

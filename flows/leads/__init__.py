@@ -1,1 +1,1 @@
-"""Inbound leads become company, contact and deal."""
+"""Intake of inbound leads: company, contact and deal."""

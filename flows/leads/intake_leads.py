@@ -1,8 +1,8 @@
-"""Inbound leads become company, contact and deal; a lead of a buyer with an open deal joins that deal.
+"""Takes in leads: creates company, contact and deal; a lead from a buyer with an open deal joins that deal.
 
 Trigger: `POST /leads`, an import.
 Reads: companies by domain, contacts by e-mail, their open deals. Writes: the same, notes.
-Once-key: the lead's key, a unique property of the deal; companies and contacts have unique keys of their own, so
+Once-key: the lead's key, a unique property of the deal; companies and contacts have unique keys too, so
 every write here may be repeated. The inbox row is the intent.
 Needs: scopes crm.objects.{contacts,companies,deals}.{read,write}.
 """
@@ -31,7 +31,7 @@ from flows.services import Portal, Services
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[int, Arrival]:
-    """All leads at once: a handful of batch calls for up to a hundred leads."""
+    """Write all leads at once: a few batch calls for up to a hundred leads."""
     batch = Batch({e.id: Arrival(Lead(**e.content["lead"])) for e in events})
     await find_companies(s, batch)
     await find_contacts(s, batch)
@@ -43,7 +43,7 @@ async def prepare(events: Sequence[Event], s: Services) -> dict[int, Arrival]:
 
 
 async def handle(event: Event, arrivals: Mapping[int, Arrival], s: Services) -> Outcome:
-    """Everything is in HubSpot: say what became of this lead; an open deal that took it in gets a note."""
+    """Report the result for one lead whose records are in HubSpot; an open deal that it joined gets a note."""
     arrival = arrivals[event.id]
     if arrival.problem is not None:
         raise arrival.problem
@@ -74,7 +74,7 @@ async def handle(event: Event, arrivals: Mapping[int, Arrival], s: Services) -> 
 
 
 async def _join_open_deals(s: Services, batch: Batch, own: Mapping[str, Record]) -> None:
-    """A buyer with an open deal in our pipeline does not get a second one: by contact first, then by company."""
+    """Let leads join the buyer's open deal in our pipeline: found by contact first, then by company."""
     portal = await s.portal()
     for kind, of in (("contacts", "contact_id"), ("companies", "company_id")):
         known = [
@@ -97,20 +97,20 @@ async def _join_open_deals(s: Services, batch: Batch, own: Mapping[str, Record])
                 for link in links.get(getattr(arrival, of), ())
                 if (record := deals.records.get(link.to_id)) and _is_open(record, portal)
             ]
-            # On a second try the deal that this very lead made is there already: it has not "joined" it.
+            # On a second try the lead's own deal exists already: the lead has not "joined" it.
             if mine is None and candidates:
                 arrival.deal_id = min(candidates, key=lambda r: int(r.id)).id
                 arrival.joined = True
 
 
 async def _own_deals(s: Services, batch: Batch) -> Mapping[str, Record]:
-    """Deals that an earlier try made for these leads, by lead key."""
+    """Deals that an earlier try created for these leads, by lead key."""
     keys = {a.lead.key: a for a in batch.well}
     return await read_by(s, "deals", "dealflow_lead_key", keys)
 
 
 async def _deals(s: Services, batch: Batch, portal: Portal, known: Mapping[str, Record]) -> None:
-    """One deal a lead, keyed by the lead: a deal that is there already is taken as it is, never set back."""
+    """Create one deal for each lead, keyed by the lead: an existing deal is used as it is, never reset."""
     owners = [(o.id, o.email or "") for o in portal.owners]
     groups: dict[str, list[Arrival]] = {}  # buyer -> its leads of this batch that need a deal
     for arrival in batch.well:
@@ -136,9 +136,9 @@ async def _deals(s: Services, batch: Batch, portal: Portal, known: Mapping[str, 
 
 
 def _settled(group: list[Arrival]) -> list[Arrival]:
-    """Those of one buyer's leads that still need a deal: none once one of them has it, for then all others join it.
+    """Those of one buyer's leads that still need a deal: none once one of them has it, because the others join it.
 
-    The first in line makes it; where HubSpot refuses that one, the next is tried.
+    The first one makes it; if HubSpot refuses that one, the next is tried.
     """
     owner = next((a for a in group if a.deal_id), None)
     waiting = [a for a in group if not a.deal_id and a.problem is None]

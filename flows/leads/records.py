@@ -1,7 +1,7 @@
-"""One batch of leads and the HubSpot records they touch: companies, contacts and the links between them, by batch
-calls. Every write may be repeated: companies and contacts have unique keys, links are idempotent.
+"""One batch of leads and its HubSpot records: companies, contacts and associations, by batch
+calls. Every write may be repeated: companies and contacts have unique keys, associations are idempotent.
 
-A row that HubSpot refuses concerns its own lead alone.
+A row that HubSpot refuses affects only its own lead.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,13 +20,13 @@ OPEN_DEAL = ("dealname", "dealstage", "pipeline", "hs_is_closed")
 
 @dataclass
 class Arrival:
-    """Where one lead has come to. `problem`: HubSpot refused a row of it."""
+    """The state of one lead. `problem`: HubSpot refused one of its rows."""
 
     lead: Lead
     company_id: str = ""
     contact_id: str = ""
     deal_id: str = ""
-    joined: bool = False  # an open deal took it in
+    joined: bool = False  # it joined an open deal
     new_company: bool = False
     new_contact: bool = False
     routed: str = ""
@@ -41,12 +41,12 @@ class Batch:
 
     @property
     def well(self) -> list[Arrival]:
-        """Those that nothing was refused for so far."""
+        """Leads without a refused row so far."""
         return [a for a in self.arrivals.values() if a.problem is None]
 
 
 async def find_companies(s: Services, batch: Batch) -> None:
-    """Companies by domain where HubSpot has them; the rest by our unique key, which makes repeats harmless."""
+    """Find companies by domain; upsert the others by our unique key, which makes repeats harmless."""
     wanted = [a for a in batch.well if a.lead.company_key]
     by_domain = await _companies_by_domain(s, sorted({a.lead.domain for a in wanted if a.lead.domain}))
     rows: dict[str, dict[str, str]] = {}
@@ -66,7 +66,7 @@ async def find_companies(s: Services, batch: Batch) -> None:
 
 
 async def _companies_by_domain(s: Services, domains: Sequence[str]) -> dict[str, str]:
-    """Search may lag, so it only finds companies; that one is not found never decides anything alone."""
+    """Search companies. Search may lag, so a missing result alone decides nothing."""
     found: dict[str, str] = {}
     for some in _portions(domains):
         page = await reading(
@@ -91,7 +91,7 @@ def _portions(domains: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 async def find_contacts(s: Services, batch: Batch) -> None:
-    """Known contacts keep what they say and only gain what they lack; new ones are upserted by e-mail or phone key."""
+    """Known contacts only get values that they lack; new ones are upserted by e-mail or phone key."""
     with_email = _grouped((a.lead.email, a) for a in batch.well if a.lead.email)
     by_phone = _grouped((a.lead.contact_key, a) for a in batch.well if not a.lead.email)
     for id_property, wanted in (("email", with_email), ("dealflow_contact_key", by_phone)):
@@ -120,7 +120,7 @@ async def find_contacts(s: Services, batch: Batch) -> None:
 
 
 def _grouped(pairs: Iterable[tuple[str, Arrival]]) -> dict[str, list[Arrival]]:
-    """Leads of one person may stand in different lanes, e.g. by two spellings of one phone number."""
+    """Group leads of one person, who may be in different lanes, e.g. by two formats of one phone number."""
     found: dict[str, list[Arrival]] = {}
     for key, arrival in pairs:
         found.setdefault(key, []).append(arrival)
@@ -140,7 +140,7 @@ def _contact_values(lead: Lead) -> dict[str, str]:
 
 
 async def link_all(s: Services, batch: Batch) -> None:
-    """Contact, company and deal know each other; repeating an association is harmless."""
+    """Associate contact, company and deal; repeating an association is harmless."""
     well = [a for a in batch.well if a.deal_id and a.contact_id]
     pairs = {
         ("contacts", "companies"): {(a.contact_id, a.company_id) for a in well if a.company_id},
@@ -153,13 +153,13 @@ async def link_all(s: Services, batch: Batch) -> None:
 
 
 async def _link(s: Services, left: str, right: str, pairs: set[tuple[str, str]]) -> RowError | None:
-    """Link these pairs; the first error that HubSpot answers for one."""
+    """Associate these pairs; returns the first error that HubSpot reports."""
     errors = await repeating(lambda: s.hubspot.associate_default(left, right, sorted(pairs)))
     return errors[0] if errors else None
 
 
 async def _find_whose_link_fails(s: Services, left: str, right: str, arrivals: Sequence[Arrival]) -> None:
-    """The answer does not say which pair failed: one by one, so that the failure concerns its own lead alone."""
+    """Retry one pair at a time: the answer does not say which one failed, and a failure affects only its own lead."""
     for arrival in arrivals:
         one, other = getattr(arrival, f"{_ID_OF[left]}_id"), getattr(arrival, f"{_ID_OF[right]}_id")
         error = await _link(s, left, right, {(one, other)}) if one and other else None
@@ -175,7 +175,7 @@ _ID_OF = {"deals": "deal", "contacts": "contact", "companies": "company"}
 async def read_by(
     s: Services, object_type: str, id_property: str, keys: Iterable[str]
 ) -> Mapping[str, Record]:
-    """The records that have these unique values, by value."""
+    """The records with these unique values, by value."""
     wanted = sorted(keys)
     if not wanted:
         return {}
@@ -188,7 +188,7 @@ async def read_by(
             "jobtitle",
             "country",
             "dealflow_contact_key",
-            "hs_additional_emails",  # by which a person is found too; not asked for, it is not matched
+            "hs_additional_emails",  # also finds a person; HubSpot only matches it when it is requested
         ),
         "deals": (*OPEN_DEAL, "dealflow_lead_key"),
     }[object_type]
@@ -201,20 +201,20 @@ async def read_by(
 async def upsert(
     s: Services, object_type: str, id_property: str, rows: Mapping[str, Mapping[str, str]]
 ) -> BatchWrite:
-    """Create or update by unique value: repeating it gives the same records."""
+    """Create or update by unique value: repeating gives the same records."""
     if not rows:
         return BatchWrite({})
     return await repeating(lambda: s.hubspot.batch_upsert(object_type, id_property, rows))
 
 
 def row_ok(arrival: Arrival, written: BatchWrite, key: str) -> bool:
-    """Whether this lead's row went through; a refused row concerns this lead alone."""
+    """Whether this lead's row was accepted; a refused row affects only this lead."""
     if key in written.records:
         return True
     error = written.errors.get(key)
     if error is None:
         arrival.problem = TransientError(
-            "hubspot", "batch_upsert", detail="a row was not answered", applied="maybe"
+            "hubspot", "batch_upsert", detail="the answer lacks a row", applied="maybe"
         )
     else:
         arrival.problem = RejectedError(
@@ -228,5 +228,5 @@ def row_ok(arrival: Arrival, written: BatchWrite, key: str) -> bool:
 
 
 def filled(values: Mapping[str, str]) -> dict[str, str]:
-    """Without the empty ones: an empty text would clear what HubSpot has."""
+    """The values that are not empty: an empty text would clear the value in HubSpot."""
     return {k: v for k, v in values.items() if v}

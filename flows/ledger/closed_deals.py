@@ -1,4 +1,4 @@
-"""What won and lost deals in the mirror say about the process: for how many each exit criterion was met."""
+"""Won and lost deals in the mirror: how many of them met each exit criterion."""
 
 from collections import Counter
 from typing import Any
@@ -27,8 +27,8 @@ _PLAIN = (ContactEvidence, CompanyEvidence, LineItemEvidence, DocumentEvidence, 
 
 
 async def closed_deals(tx: AsyncConnection, process: SalesProcess) -> History:
-    """Criteria as closed deals meet them now. What the mirror cannot judge is left out, which is not "never met":
-    other kinds of evidence, and properties that were not asked for when the deals were mirrored.
+    """Which criteria closed deals meet now. A criterion that the mirror cannot judge is left out, which does not mean
+    "never met": other kinds of evidence, and properties that were not mirrored at that time.
     """
     stages = (await portal_facts(tx)).get("stages", {})
     ends = {stages[s.key]: s.closed for s in process.stages if s.closed and s.key in stages}

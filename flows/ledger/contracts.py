@@ -1,4 +1,4 @@
-"""Contract revisions: which frozen text goes to which signers under which token, and what became of it."""
+"""Contract revisions: which frozen text goes to which signers under which token, and how it ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LIVE = ("sending", "open", "completed")
 
 
 class LiveContractError(FlowError):
-    """The deal has a contract that is being sent, is open or is signed: there is no second one beside it."""
+    """The deal has a contract that is being sent, is open or is signed: a second one is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ async def under_review(tx: AsyncConnection, *, since: datetime) -> list[Contract
 
 
 async def by_tokens(tx: AsyncConnection, tokens: Sequence[str]) -> dict[str, Contract]:
-    """The revisions sent under these tokens."""
+    """The revisions that were sent under these tokens."""
     found: dict[str, Contract] = {}
     for at in range(0, len(tokens), 500):
         query = sa.select(contracts).where(contracts.c.token.in_(tokens[at : at + 500]))
@@ -147,7 +147,7 @@ async def deals_with_any(tx: AsyncConnection, deal_ids: Sequence[str]) -> set[st
 
 
 async def recent(tx: AsyncConnection, limit: int = 20) -> list[Contract]:
-    """Revisions for people to look at, newest first."""
+    """Revisions for display, newest first."""
     query = sa.select(contracts).order_by(contracts.c.id.desc()).limit(limit)
     return [_contract(row) for row in await tx.execute(query)]
 
@@ -164,7 +164,7 @@ async def sent(tx: AsyncConnection, contract_id: int, *, request_id: str, now: d
 async def end(
     tx: AsyncConnection, contract_id: int, *, state: str, now: datetime, reason: str | None = None
 ) -> None:
-    """The revision came to its end: completed, declined, expired, canceled, failed or refused."""
+    """Record how the revision ended: completed, declined, expired, canceled, failed or refused."""
     await tx.execute(
         sa.update(contracts)
         .where(contracts.c.id == contract_id, contracts.c.state.in_(("sending", "open")))

@@ -1,4 +1,4 @@
-"""Opens the ledger: one engine, writes that take the lock at once, migrations to the newest shape."""
+"""Opens the ledger: one engine, writes that take the lock at once, migrations to the newest schema."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ _migrations: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKe
 
 
 Transaction = AsyncConnection
-"""An open transaction of the ledger, for those who may not know the database."""
+"""An open transaction of the ledger, for code that must not depend on the database library."""
 
 
 class LedgerError(FlowError):
@@ -32,7 +32,7 @@ class LedgerError(FlowError):
 
 
 class StorageError(LedgerError):
-    """The database is away, locked, full or refused what was asked of it: try again later. Nothing was stored.
+    """The database is unavailable, locked, full or refused the statement: try again later. Nothing was stored.
 
     `kind` is the database library's own class of error; the cause carries the rest.
     """
@@ -46,14 +46,14 @@ class StorageError(LedgerError):
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """The database's own errors as StorageError: nobody outside the ledger knows which database it is.
+    """Turn the database's own errors into StorageError, so that no other package depends on the database.
 
     SQLAlchemy 2.0 lets asyncpg's errors and OSError through when a connection is made.
     """
     try:
         yield
     except sa.exc.IntegrityError:
-        raise  # the database works: what was to be written contradicts what is there
+        raise  # the database works: the new rows contradict stored ones
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as problem:
         raise StorageError(problem) from problem
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
@@ -95,7 +95,7 @@ class Ledger:
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Inside this process, one at a time under a name; the others wait. (Leases keep processes apart.)"""
+        """A lock by name inside this process: one holder at a time. (Leases separate processes.)"""
         lock, waiting = self._turns.get(name, (asyncio.Lock(), 0))
         self._turns[name] = (lock, waiting + 1)
         try:
@@ -107,7 +107,7 @@ class Ledger:
                 self._turns[name] = (lock, waiting - 1)
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self.engine.dispose()
 
 
@@ -117,15 +117,15 @@ async def open_ledger(
     """Open (and by default migrate) the ledger at an async SQLAlchemy URL.
 
     `busy_s`: how long a SQLite writer waits for another, in seconds. `throw_away`: fast instead of safe (SQLite
-    only), for a rehearsal in one process.
+    only), for a temporary ledger of one process.
 
-    Raises LedgerError when the address is no use, the database cannot be reached, is not ours to read or newer
+    Raises LedgerError when the address is invalid, the database cannot be reached, is not a readable ledger or is newer
     than this program, or its folder cannot be made.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
-            # It will hold names and addresses: for its owner alone.
+            # It will hold names and addresses: only its owner may read it.
             Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as problem:
             folder = Path(parsed.database).parent
@@ -169,8 +169,8 @@ def _cause(problem: BaseException) -> str:
 
 
 async def upgrade(ledger: Ledger) -> None:
-    """Bring the tables to the newest shape; several processes may do so at once."""
-    # Alembic keeps the migration under way in its modules: two in one event loop would write into each other's ledger.
+    """Migrate the tables to the newest schema; several processes may do so at once."""
+    # Alembic keeps the running migration in module globals: two in one event loop would write to each other's ledger.
     lock = _migrations.setdefault(asyncio.get_running_loop(), asyncio.Lock())
     async with lock, ledger.write() as tx:
         if ledger.dialect == "postgresql":
@@ -198,8 +198,8 @@ def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
     how: dict[str, Any] = {"timeout": busy_s}
     if throw_away:
         how["async_creator_fn"] = direct.connect
-    # Error texts must not quote what was to be stored: names and addresses.
-    # What is thrown away is used by one caller at a time, who commits or rolls back: nothing to reset.
+    # Error texts must not quote values: names and addresses.
+    # A temporary ledger has one caller at a time, who commits or rolls back: no reset is needed.
     engine = create_async_engine(
         url,
         connect_args=how,
@@ -222,7 +222,7 @@ def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
 
     @sa.event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
-        # IMMEDIATE: a writer that began as a reader would be refused when another writer came between.
+        # IMMEDIATE: a writer that began as a reader would be refused if another writer came first.
         read_only = bool(connection.get_execution_options().get("dealflow_read_only"))
         if connection.info.get("query_only", False) != read_only:
             connection.exec_driver_sql(f"PRAGMA query_only={int(read_only)}")
@@ -233,7 +233,7 @@ def _engine(url: sa.URL, throw_away: bool, busy_s: float) -> AsyncEngine:
 
 
 def _for_asyncpg(url: sa.URL) -> sa.URL:
-    """Hosted databases hand out addresses with `sslmode`; SQLAlchemy's driver for asyncpg calls that `ssl`."""
+    """Hosted databases give addresses with `sslmode`; SQLAlchemy's driver for asyncpg calls that `ssl`."""
     if "sslmode" not in url.query:
         return url
     return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})

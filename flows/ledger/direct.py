@@ -1,7 +1,7 @@
-"""SQLite without a thread in between, for one process that does one thing at a time and needs speed, not company.
+"""SQLite without aiosqlite's thread, for one process that does one thing at a time and needs speed.
 
-aiosqlite hands every statement to a thread and waits; here it runs where it is asked for. Four times as fast, and
-nothing else runs meanwhile: only for a ledger that is thrown away (a rehearsal), never for a gateway or a worker.
+aiosqlite passes every statement to a thread and waits; here it runs in the caller. This is four times as fast, but
+nothing else runs meanwhile: only for a temporary ledger (a rehearsal), never for a gateway or a worker.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import aiosqlite
 
 
 class _AtOnce:
-    """Stands where aiosqlite has its queue to the thread."""
+    """Takes the place of aiosqlite's queue to the thread."""
 
     def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
-        """Do it now. What it raises goes to who waits for it."""
+        """Run the call now. An error goes to the waiting future."""
         future, work = item
         try:
             result = work()

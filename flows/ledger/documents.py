@@ -1,4 +1,4 @@
-"""Rendered documents, frozen: the very bytes that were filed or sent, versioned by what they were made from."""
+"""Rendered documents, frozen: the exact bytes that were filed or sent, one version for each set of sources."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from flows.ledger.tables import papers
 
 
 @dataclass(frozen=True)
-class Paper:
+class StoredDocument:
     """A frozen document. `sha256` is of the PDF bytes, `source_sha256` of template and values."""
 
     id: int
@@ -38,8 +38,8 @@ async def freeze(
     title: str,
     content: bytes,
     now: datetime,
-) -> Paper:
-    """Keep a document; the same sources again give the version kept before, never a new one."""
+) -> StoredDocument:
+    """Store a document and return it; the same sources again return the stored version, never a new one."""
     same = sa.select(papers).where(
         papers.c.deal_id == deal_id, papers.c.kind == kind, papers.c.source_sha256 == source_sha256
     )
@@ -58,17 +58,17 @@ async def freeze(
             content=content,
             created_at=now,
         )
-        # Nothing is kept when another transaction took this version or kept these sources: look again.
+        # Nothing is stored if another transaction took this version or stored these sources: read again.
         await tx.execute(statement.on_conflict_do_nothing())
-    return _paper(row)
+    return _document(row)
 
 
-async def by_id(tx: AsyncConnection, paper_id: int) -> Paper:
+async def by_id(tx: AsyncConnection, document_id: int) -> StoredDocument:
     """The document with this id. Raises sqlalchemy.exc.NoResultFound for an unknown one."""
-    return _paper((await tx.execute(sa.select(papers).where(papers.c.id == paper_id))).one())
+    return _document((await tx.execute(sa.select(papers).where(papers.c.id == document_id))).one())
 
 
-async def newest(tx: AsyncConnection, deal_id: str, kind: str) -> Paper | None:
+async def newest(tx: AsyncConnection, deal_id: str, kind: str) -> StoredDocument | None:
     """The deal's latest version of a kind of document."""
     query = (
         sa.select(papers)
@@ -77,7 +77,7 @@ async def newest(tx: AsyncConnection, deal_id: str, kind: str) -> Paper | None:
         .limit(1)
     )
     row = (await tx.execute(query)).first()
-    return _paper(row) if row else None
+    return _document(row) if row else None
 
 
 async def kinds_on_file(tx: AsyncConnection, deal_ids: list[str]) -> dict[str, set[str]]:
@@ -95,7 +95,7 @@ async def kinds_on_file(tx: AsyncConnection, deal_ids: list[str]) -> dict[str, s
 
 @dataclass(frozen=True)
 class Filed:
-    """Where a document lies in HubSpot, and when it was made."""
+    """A document's file in HubSpot, and when it was made."""
 
     file_id: str
     created_at: datetime
@@ -115,10 +115,10 @@ async def filed(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, dict[
     return found
 
 
-async def note_file(tx: AsyncConnection, paper_id: int, file_id: str) -> None:
+async def note_file(tx: AsyncConnection, document_id: int, file_id: str) -> None:
     """Remember the HubSpot file that holds this document."""
-    await tx.execute(sa.update(papers).where(papers.c.id == paper_id).values(file_id=file_id))
+    await tx.execute(sa.update(papers).where(papers.c.id == document_id).values(file_id=file_id))
 
 
-def _paper(row: sa.Row[Any]) -> Paper:
-    return Paper(**{field: getattr(row, field) for field in Paper.__dataclass_fields__})
+def _document(row: sa.Row[Any]) -> StoredDocument:
+    return StoredDocument(**{field: getattr(row, field) for field in StoredDocument.__dataclass_fields__})

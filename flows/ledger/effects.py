@@ -1,9 +1,9 @@
-"""Outward writes, each once: the intent is committed first, and after any uncertain answer the vendor is
-looked at before anything is repeated.
+"""Outward writes, each done once: the intent is committed first, and after any uncertain answer the vendor is
+checked before anything is repeated.
 
     intended --ok--> done                      refused  (the vendor said a final no: nothing was applied)
        |  \\--surely not applied--> not_done    quarantined  (a person decides)
-       \\--perhaps applied, or we died--> unknown --look--> done | tried again | quarantined
+       \\--perhaps applied, or we died--> unknown --find--> done | tried again | quarantined
 """
 
 import secrets
@@ -22,20 +22,20 @@ from flows.ledger.database import Ledger, upsert
 from flows.ledger.tables import effects
 from flows.ledger.tables import inbox as inbox_rows
 
-_MEANWHILE_S = 10.0  # until a write that another worker is at is asked for again
+_MEANWHILE_S = 10.0  # until a write that another worker is making is checked again
 
 Result = Mapping[str, Any]
 Attempt = Callable[[str], Awaitable[Result]]
-"""Do it once; gets the effect's token; returns what to remember (ids, never personal data)."""
-Look = Callable[[str], Awaitable[Result | None]]
-"""Ask the vendor whether it is done; gets the token; None means "not to be seen"."""
+"""Makes the write once; gets the effect's token; returns what to store (ids, never personal data)."""
+Find = Callable[[str], Awaitable[Result | None]]
+"""Asks the vendor whether the write is done; gets the token; None means "not found"."""
 
 
 class StillUnknownError(FlowError):
-    """Whether the write took effect is not known yet: look again at `look_at`."""
+    """Whether the write took effect is not known yet: check again at `look_at`."""
 
     def __init__(self, key: str, look_at: datetime) -> None:
-        super().__init__(f"{key}: not known yet whether it took effect; the vendor is looked at again later")
+        super().__init__(f"{key}: not known yet whether it took effect; the vendor is checked again later")
         self.key = key
         self.look_at = look_at
 
@@ -52,12 +52,12 @@ class QuarantinedError(FlowError):
 class Plan:
     """How an unknown outcome of this kind of write is settled.
 
-    `looks_s`: seconds between looks after the first; empty means one look proves absence (a unique
-    key or a consistent read). A look that comes too early does not count. `again`: how often it may be
-    tried anew once the looks are used up; tries that surely did nothing are free.
+    `checks_s`: seconds between checks after the first; empty means that one check proves absence (a unique
+    key or a consistent read). A check that comes too early does not count. `again`: how often the write may be
+    repeated once the checks are used up; tries that surely did nothing are not counted.
     """
 
-    looks_s: Sequence[float] = ()
+    checks_s: Sequence[float] = ()
     again: int | None = None  # None: as often as needed
 
 
@@ -90,7 +90,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Planned:
-    """An outward write that a dry run came to. `how`: done already, found at the vendor, would be done."""
+    """An outward write that a dry run reached. `how`: done already, found at the vendor, would be done."""
 
     key: str
     kind: str
@@ -98,7 +98,7 @@ class Planned:
 
 
 class _New(dict[str, Any]):
-    """What a dry run has of a write that was never made: every id in it reads "(new)"."""
+    """The result of a write that a dry run did not make: every id in it reads "(new)"."""
 
     def __missing__(self, name: str) -> str:
         return "(new)"
@@ -108,8 +108,8 @@ class _New(dict[str, Any]):
 class Writer:
     """Who writes, for which event, and by which clock: an outward write needs the event's lease.
 
-    `planned`: a dry run (on a ledger that is thrown away). Vendors are looked at as ever, but nothing is attempted:
-    what would be is noted there.
+    `planned`: a dry run (on a temporary ledger). Vendors are checked as usual, but nothing is attempted: the writes
+    that would be made are listed there.
     """
 
     ledger: Ledger
@@ -126,7 +126,7 @@ async def perform(
     key: str,
     kind: str,
     attempt: Attempt,
-    look: Look,
+    find: Find,
     plan: Plan = Plan(),
     deal_id: str | None = None,
     token: str | None = None,
@@ -136,7 +136,7 @@ async def perform(
     Raises StillUnknownError (come back later), QuarantinedError (a person is needed), LeaseLostError
     (another worker took over), or the vendor's error when it surely was not applied.
     """
-    # Two of our own runs on one key take turns here; other processes are kept apart by leases.
+    # Two runs of this process on one key take turns here; leases separate other processes.
     async with writer.ledger.turn(f"effect {key}"):
         effect, fresh = await _intend(writer, key=key, kind=kind, deal_id=deal_id, token=token)
         if not fresh:
@@ -147,12 +147,12 @@ async def perform(
             await _assert_nobody_is_at_it(writer, effect)
             resend = False
             if effect.may_exist:
-                found = await _look(writer, look, effect.token)
+                found = await _find(writer, find, effect.token)
                 if found is not None:
                     await _settle(writer, effect, "done", result=found, reason="found at the vendor")
                     return _known(writer, effect, "found at the vendor", found)
                 if effect.state in ("intended", "unknown"):
-                    await _after_empty_look(writer, effect, plan)
+                    await _after_not_found(writer, effect, plan)
                     resend = True
             effect = await _intend_again(writer, effect, resend=resend)
         if writer.planned is not None:
@@ -162,7 +162,7 @@ async def perform(
 
 
 def _known(writer: Writer, effect: Effect, how: str, result: Result) -> Result:
-    """The result of a write that need not be made (any more); a dry run notes what it came to, once a key."""
+    """The result of a write that need not be made; a dry run lists it, once for each key."""
     if writer.planned is None:
         return result
     if effect.key not in {p.key for p in writer.planned}:
@@ -170,10 +170,10 @@ def _known(writer: Writer, effect: Effect, how: str, result: Result) -> Result:
     return _New(result)
 
 
-async def _look(writer: Writer, look: Look, token: str) -> Result | None:
-    """Look. Where looking means doing it again without harm (a file by its name), a dry run sees nothing."""
+async def _find(writer: Writer, find: Find, token: str) -> Result | None:
+    """Ask the vendor. If `find` would itself write (a file by its name), a dry run takes it as not found."""
     try:
-        return await look(token)
+        return await find(token)
     except WouldWriteError:
         if writer.planned is None:
             raise
@@ -183,7 +183,7 @@ async def _look(writer: Writer, look: Look, token: str) -> Result | None:
 async def _intend(
     writer: Writer, *, key: str, kind: str, deal_id: str | None, token: str | None
 ) -> tuple[Effect, bool]:
-    """The effect under this key, and whether its intent was written just now."""
+    """The effect under this key, and whether its intent is new."""
     now = writer.clock()
     async with writer.ledger.write() as tx:
         await inbox.assert_held_by(tx, writer.event_id, writer.owner, now=now)
@@ -206,7 +206,7 @@ async def _intend(
 
 
 async def _assert_nobody_is_at_it(writer: Writer, effect: Effect) -> None:
-    """Raise StillUnknownError while the worker that wrote the intent, for another event, is still alive."""
+    """Raise StillUnknownError while the worker that wrote the intent for another event is still alive."""
     if effect.state != "intended" or effect.event_id in (None, writer.event_id):
         return
     now = writer.clock()
@@ -220,7 +220,7 @@ async def _assert_nobody_is_at_it(writer: Writer, effect: Effect) -> None:
 
 
 async def _intend_again(writer: Writer, effect: Effect, *, resend: bool) -> Effect:
-    """Write the intent of one more try, unless somebody else was faster (StillUnknownError)."""
+    """Write the intent of one more try, unless another worker was faster (StillUnknownError)."""
     now = writer.clock()
     async with writer.ledger.write() as tx:
         await inbox.assert_held_by(tx, writer.event_id, writer.owner, now=now)
@@ -264,14 +264,14 @@ async def _try(writer: Writer, effect: Effect, attempt: Attempt) -> Result:
     return result
 
 
-async def _after_empty_look(writer: Writer, effect: Effect, plan: Plan) -> None:
-    """The vendor does not show it (yet): wait for the next look, allow one more try, or quarantine."""
+async def _after_not_found(writer: Writer, effect: Effect, plan: Plan) -> None:
+    """The vendor does not show it (yet): wait for the next check, allow one more try, or quarantine."""
     now = writer.clock()
     if effect.look_at is not None and now < effect.look_at:
         raise StillUnknownError(effect.key, effect.look_at)
     looks = effect.looks + 1
-    if looks <= len(plan.looks_s):
-        look_at = now + timedelta(seconds=plan.looks_s[looks - 1])
+    if looks <= len(plan.checks_s):
+        look_at = now + timedelta(seconds=plan.checks_s[looks - 1])
         reason = "not seen at the vendor yet"
         await _settle(writer, effect, "unknown", looks=looks, look_at=look_at, reason=reason)
         raise StillUnknownError(effect.key, look_at)
@@ -292,10 +292,10 @@ async def _settle(
     looks: int | None = None,
     look_at: datetime | None = None,
 ) -> bool:
-    """Write down what is known now; False when a later try or a person has settled it meanwhile.
+    """Store the outcome; False when a later try or a person has settled it meanwhile.
 
-    No lease is asked for: what happened at the vendor is always written down. But only `done` overrules:
-    a late "surely not" of one try says nothing about another.
+    No lease is needed: what happened at the vendor is always stored. But only `done` overrules other states:
+    a late "surely not" of one try says nothing about another try.
     """
     values: dict[str, Any] = {"state": state, "reason": reason, "look_at": look_at}
     if state in ("done", "refused", "quarantined"):
@@ -314,7 +314,7 @@ async def _settle(
 
 
 async def adopt(tx: AsyncConnection, key: str, result: Result, *, now: datetime) -> bool:
-    """Settle an effect as done with what the vendor was seen to have (seen overrules all); False when it was done."""
+    """Settle an effect as done because the vendor shows it (this overrules all); False when it was done already."""
     done = await tx.execute(
         sa.update(effects)
         .where(effects.c.key == key, effects.c.state != "done")
@@ -324,13 +324,15 @@ async def adopt(tx: AsyncConnection, key: str, result: Result, *, now: datetime)
 
 
 async def release(tx: AsyncConnection, key: str, *, why: str) -> bool:
-    """A person saw that the vendor does not have a quarantined effect: it may be tried again. False for others."""
+    """Allow another try of a quarantined effect that a person did not find at the vendor. False for others."""
     freed = await tx.execute(
         sa.update(effects)
         .where(effects.c.key == key, effects.c.state == "quarantined")
         .values(
             state="not_done",
-            resends=sa.case((effects.c.resends == 0, 1), else_=effects.c.resends),  # people err: look first
+            resends=sa.case(
+                (effects.c.resends == 0, 1), else_=effects.c.resends
+            ),  # people make mistakes: check first
             looks=0,
             look_at=None,
             settled_at=None,
@@ -356,7 +358,7 @@ async def states(tx: AsyncConnection, keys: Sequence[str]) -> dict[str, str]:
 
 
 async def of_event(tx: AsyncConnection, event_id: int) -> list[Effect]:
-    """What was written (or tried last) for this event, in the order of its first tries."""
+    """The effects written (or last tried) for this event, in the order of their first tries."""
     query = sa.select(effects).where(effects.c.event_id == event_id).order_by(effects.c.id)
     return [_effect(row) for row in await tx.execute(query)]
 
@@ -364,7 +366,7 @@ async def of_event(tx: AsyncConnection, event_id: int) -> list[Effect]:
 async def listing(
     tx: AsyncConnection, *, states: Sequence[str] = (), deal_id: str | None = None, limit: int = 50
 ) -> list[Effect]:
-    """Effects for people to look at, newest first."""
+    """Effects for display, newest first."""
     query = sa.select(effects).order_by(effects.c.id.desc()).limit(limit)
     if states:
         query = query.where(effects.c.state.in_(list(states)))
@@ -374,7 +376,7 @@ async def listing(
 
 
 async def tally(tx: AsyncConnection) -> dict[str, int]:
-    """How many effects stand in each state."""
+    """How many effects are in each state."""
     rows = await tx.execute(sa.select(effects.c.state, sa.func.count()).group_by(effects.c.state))
     return {state: int(n) for state, n in rows}
 

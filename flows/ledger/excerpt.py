@@ -1,6 +1,6 @@
-"""A throw-away ledger that holds what one event needs: copied from the real one, which is only read and never locked.
+"""A temporary ledger with the rows that one event needs, copied from the real one, which is only read and never locked.
 
-A dry run writes into it as into any ledger; afterwards it is gone.
+A dry run writes to it as to any ledger; it is deleted afterwards.
 """
 
 import tempfile
@@ -39,14 +39,16 @@ _LEASE = timedelta(days=1)
 async def excerpt(
     ledger: Ledger, event: NewEvent, *, like: Event, deal_ids: Sequence[str], owner: str, now: datetime
 ) -> AsyncIterator[tuple[Ledger, Event]]:
-    """A temporary SQLite ledger with these deals' rows, and in it the event as a new row under the owner's lease.
+    """A temporary SQLite ledger with these deals' rows and the event as a new row under the owner's lease.
 
-    `like`: the row that the event is a copy of; its own effects and those of its deals come along.
+    `like`: the row that the event is a copy of; its effects and those of its deals are copied too.
     """
     async with ledger.read() as tx:
         copied = await _rows(tx, like, list(deal_ids))
         next_id = int((await tx.execute(sa.select(sa.func.max(inbox.c.id)))).scalar_one()) + 1
-    with tempfile.TemporaryDirectory(prefix="dealflow-") as folder:  # for its owner alone, as a ledger is
+    with tempfile.TemporaryDirectory(
+        prefix="dealflow-"
+    ) as folder:  # readable by its owner only, as a ledger is
         copy = await open_ledger(f"sqlite+aiosqlite:///{Path(folder) / 'excerpt.db'}")
         try:
             async with copy.write() as tx:
@@ -68,7 +70,7 @@ async def excerpt(
 async def _rows(
     tx: AsyncConnection, like: Event, deal_ids: list[str]
 ) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
-    """What to copy, table by table. Cursors are few and tell what is known of the account: all of them."""
+    """The rows to copy, by table. All cursors are copied: they are few and hold facts about the account."""
     links, past_links = [
         await _all(tx, table, (table.c.from_type == "deals") & table.c.from_id.in_(deal_ids))
         for table in (associations, association_history)

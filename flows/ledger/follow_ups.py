@@ -1,4 +1,4 @@
-"""Follow-ups that were done: which deal, which stay in which stage, the how manieth, what was done, what was unmet."""
+"""Follow-ups that were done: deal, stage and stay, number, what was done, which criteria were unmet."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class FollowUpRow:
-    """One follow-up. `done`: [what, record, why] each; no `ended_at`: begun, and to be brought to its end."""
+    """One follow-up. `done`: [what, record, why] each; no `ended_at`: begun and not finished."""
 
     id: int
     deal_id: str
@@ -35,7 +35,7 @@ class FollowUpRow:
 
     @property
     def cause(self) -> str:
-        """Under which it writes. Stored in effect keys: never change it."""
+        """The cause under which it writes. It is stored in effect keys: never change it."""
         moment = int(self.entered_at.timestamp() * 1000)
         return f"follow_up:{self.stage}:{moment}:{self.number}"
 
@@ -51,7 +51,7 @@ async def begin(
     flagged: bool,
     now: datetime,
 ) -> FollowUpRow:
-    """Write down that it is being done; one that was begun before is given back as it stands."""
+    """Record a follow-up as begun and return it; one that was begun before is returned unchanged."""
     statement = upsert(tx, follow_ups).values(
         deal_id=deal_id,
         stage=stage,
@@ -73,7 +73,7 @@ async def begin(
 
 
 async def note_email(tx: AsyncConnection, row_id: int, email_id: str) -> None:
-    """Remember the draft in HubSpot, as soon as it is there: it must not count as something that took place."""
+    """Record the draft in HubSpot as soon as it exists: it must not count as an activity."""
     await tx.execute(sa.update(follow_ups).where(follow_ups.c.id == row_id).values(email_id=email_id))
 
 
@@ -85,7 +85,7 @@ async def end(
     task_id: str | None = None,
     now: datetime,
 ) -> None:
-    """It is done. Brought to its end again (an e-mail was released), only what was done is said anew."""
+    """Record the follow-up as done. A second end (an e-mail was released) only updates what was done."""
     ended_at = sa.func.coalesce(follow_ups.c.ended_at, sa.bindparam("now", now, follow_ups.c.ended_at.type))
     values: dict[str, Any] = {"ended_at": ended_at, "done": [list(step) for step in done]}
     if task_id is not None:
@@ -94,7 +94,7 @@ async def end(
 
 
 async def clear(tx: AsyncConnection, row_id: int, *, why: str, now: datetime) -> None:
-    """The deal is listed for disqualification no more."""
+    """Record that the deal is no longer listed for disqualification."""
     await tx.execute(
         sa.update(follow_ups)
         .where(follow_ups.c.id == row_id, follow_ups.c.flagged, follow_ups.c.cleared_at.is_(None))
@@ -114,13 +114,13 @@ async def of_deals(tx: AsyncConnection, deal_ids: Sequence[str]) -> Mapping[str,
 
 
 async def flagged(tx: AsyncConnection) -> list[FollowUpRow]:
-    """Those by which a deal stands listed for disqualification, the longest listed first."""
+    """The follow-ups by which deals are listed for disqualification, oldest first."""
     query = sa.select(follow_ups).where(follow_ups.c.flagged, follow_ups.c.cleared_at.is_(None))
     return [_row(row) for row in await tx.execute(query.order_by(follow_ups.c.id))]
 
 
 async def listing(tx: AsyncConnection, *, deal_id: str | None = None, limit: int = 50) -> list[FollowUpRow]:
-    """Follow-ups for people to look at, newest first."""
+    """Follow-ups for display, newest first."""
     query = sa.select(follow_ups).order_by(follow_ups.c.id.desc()).limit(limit)
     if deal_id:
         query = query.where(follow_ups.c.deal_id == deal_id)
@@ -128,7 +128,7 @@ async def listing(tx: AsyncConnection, *, deal_id: str | None = None, limit: int
 
 
 async def own_emails(tx: AsyncConnection, email_ids: Sequence[str]) -> set[str]:
-    """Those of these HubSpot e-mails that are drafts of ours."""
+    """Those of these HubSpot e-mails that are our drafts."""
     found: set[str] = set()
     for at in range(0, len(email_ids), _CHUNK):
         some = list(email_ids[at : at + _CHUNK])

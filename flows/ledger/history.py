@@ -1,6 +1,6 @@
-"""What the mirror remembers of the past: values of deal properties, and since when associations are known.
+"""The history that the mirror keeps: values of deal properties, and since when associations are known.
 
-HubSpot keeps a history of properties and none of associations: the mirror notes what it sees come and go.
+HubSpot keeps a history of properties but not of associations, so the mirror records when they appear and disappear.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Links = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 class Version(NamedTuple):
-    """A deal property got this value; None when it was emptied."""
+    """A deal property got this value; None means that it was emptied."""
 
     deal_id: str
     property: str
@@ -29,9 +29,9 @@ class Version(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looks:
-    """When some records were read: now, and (by id) before. `born`: when the records beside them were made, by id;
-    before that they were surely not there.
+class ReadTimes:
+    """When some records were read: now, and (by id) before. `born`: when the associated records were created, by id;
+    an association cannot be older.
     """
 
     now: datetime
@@ -40,7 +40,7 @@ class Looks:
 
 
 async def keep_versions(tx: AsyncConnection, versions: Sequence[Version]) -> None:
-    """Store past values; those that are known already stay as they are."""
+    """Store past values; known ones stay as they are."""
     if versions:
         await tx.execute(
             upsert(tx, property_history).on_conflict_do_nothing(),
@@ -49,25 +49,25 @@ async def keep_versions(tx: AsyncConnection, versions: Sequence[Version]) -> Non
 
 
 async def note_links(
-    tx: AsyncConnection, kinds: tuple[str, str], before: Links, after: Links, looks: Looks
+    tx: AsyncConnection, kinds: tuple[str, str], before: Links, after: Links, reads: ReadTimes
 ) -> None:
-    """Note what came and went between two looks at some records. `kinds`: their object type, and that of the others."""
+    """Record associations that appeared or disappeared between two reads. `kinds`: object types of both ends."""
     known = await _open(tx, kinds, sorted(after))
     table = association_history.c
     came: list[dict[str, object]] = []
     for from_id in sorted(after):
         had = _marks(before.get(from_id, {}))
         has, noted = _marks(after[from_id]), known.get(from_id, set())
-        last = looks.before.get(from_id)
+        last = reads.before.get(from_id)
         row = dict(zip(("from_type", "to_type", "from_id"), (*kinds, from_id), strict=True))
         for to_id, label in sorted(has - had - noted):
-            absent = max((at for at in (last, looks.born.get(to_id)) if at is not None), default=None)
+            absent = max((at for at in (last, reads.born.get(to_id)) if at is not None), default=None)
             came.append(
-                {**row, "to_id": to_id, "label": label, "first_seen_at": looks.now, "absent_at": absent}
+                {**row, "to_id": to_id, "label": label, "first_seen_at": reads.now, "absent_at": absent}
             )
         for to_id, label in sorted((had | noted) - has):
-            if (to_id, label) not in noted:  # there since before we began to note
-                since = {"first_seen_at": last or looks.now, "absent_at": None}
+            if (to_id, label) not in noted:  # it existed before we began to record
+                since = {"first_seen_at": last or reads.now, "absent_at": None}
                 await tx.execute(_insert(tx), [{**row, "to_id": to_id, "label": label, **since}])
             await tx.execute(
                 sa.update(association_history)
@@ -77,14 +77,14 @@ async def note_links(
                     table.label == label,
                     table.gone_at.is_(None),
                 )
-                .values(gone_at=looks.now)
+                .values(gone_at=reads.now)
             )
     if came:
         await tx.execute(_insert(tx), came)
 
 
 def _insert(tx: AsyncConnection) -> sa.Executable:
-    """The same mark twice in one moment says nothing new."""
+    """An insert that ignores a row with the same key."""
     statement: sa.Executable = upsert(tx, association_history).on_conflict_do_nothing()
     return statement
 
@@ -97,7 +97,7 @@ def _marks(links: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
 async def _open(
     tx: AsyncConnection, kinds: tuple[str, str], ids: Sequence[str]
 ) -> dict[str, set[tuple[str, str]]]:
-    """What is noted as still there."""
+    """The recorded associations that still exist."""
     found: dict[str, set[tuple[str, str]]] = {}
     table = association_history.c
     for at in range(0, len(ids), _CHUNK):

@@ -1,11 +1,11 @@
-"""Everything that happens becomes a row here first; rows are claimed under a lease, in order within a lane.
+"""The inbox: every event becomes a row here first; rows are claimed under a lease, in order within a lane.
 
 States: due -> claimed -> done | ignored | dead, or back to parked (a failure, tried again) or held (a
-business "no", looked at again when the deal changes). A parked row keeps its place: later rows of its lane
-wait behind it. A held row lets them pass, for one of them may bring what it waits for.
+business "no", checked again when the deal changes). A parked row keeps its place: later rows of its lane
+wait behind it. A held row lets later rows pass, because one of them may bring what it waits for.
 
-`attempts` counts claims (with the id it names a row's runs in Prefect); `failures` the last tries in a row that
-ended parked.
+`attempts` counts claims (with the id it names a row's runs in Prefect); `failures` counts the latest consecutive tries
+that ended parked.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ OPEN = ("due", "claimed", "parked", "held")
 _KEEPS_PLACE = ("due", "claimed", "parked")
 WAKE_CHANNEL = "dealflow_inbox"
 _CLAIM_LOCK = 726412
-_OTHER = inbox.alias("other")  # made once: with all its columns it costs a millisecond
+_OTHER = inbox.alias("other")  # made once, because it costs a millisecond
 
 
 class LeaseLostError(FlowError):
-    """Another worker has taken this row over: stop, and write nothing more for it."""
+    """Another worker has taken over this row: stop, and write nothing more for it."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class NewEvent:
     content: Mapping[str, Any]
     deal_id: str | None = None
     occurred_at: datetime | None = None
-    came_at: datetime | None = None  # a replay: when it first came in, by which it is judged; else now
-    hint: bool = False  # says "read this deal again": one that still waits says it for all that follow
-    ended: tuple[str, str] | None = None  # (dead or ignored, reason): stored, but not to be handled
+    came_at: datetime | None = None  # for a replay: when it first came in; else now
+    hint: bool = False  # means "read this deal again": a waiting one covers all that follow
+    ended: tuple[str, str] | None = None  # (dead or ignored, reason): stored, but not handled
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Event:
 
 @dataclass
 class Recorded:
-    """What recording did: ids of new rows, and how many were known already."""
+    """What recording did: ids of new rows, and how many were already known."""
 
     new: list[int] = field(default_factory=list)
     known: int = 0
@@ -99,9 +99,9 @@ async def store_delivery(
 async def record(
     tx: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, delivery_id: int | None = None
 ) -> Recorded:
-    """Add events; one whose (source, key) is known adds no row. PostgreSQL listeners are notified on commit.
+    """Add events; a known (source, key) adds no row. PostgreSQL listeners are notified on commit.
 
-    A hint about a deal for which a hint of that kind still waits unclaimed is stored as ignored: whoever
+    A hint about a deal that already has an unclaimed hint of that kind is stored as ignored: the worker that
     claims the waiting one reads the deal after this moment.
     """
     done = Recorded()
@@ -109,7 +109,7 @@ async def record(
     for event in events:
         ended = event.ended
         if event.hint and ended is None and (event.kind, event.deal_id) in waiting:
-            ended = ("ignored", "an earlier hint about this deal still waits: it covers this one")
+            ended = ("ignored", "an earlier hint about this deal is still waiting and covers this one")
         statement = upsert(tx, inbox).values(
             source=event.source,
             event_key=stored_key(event.key),
@@ -139,7 +139,7 @@ async def record(
 
 
 async def _waiting_hints(tx: AsyncConnection, events: Sequence[NewEvent]) -> set[tuple[str, str]]:
-    """Kind and deal of the hints among these for which one waits that nobody has claimed yet."""
+    """Kind and deal of those hints for which an unclaimed one is already waiting."""
     deal_ids = {e.deal_id for e in events if e.hint and e.deal_id}
     if not deal_ids:
         return set()
@@ -152,19 +152,19 @@ async def _waiting_hints(tx: AsyncConnection, events: Sequence[NewEvent]) -> set
 
 
 def stored_key(key: str) -> str:
-    """How an event's key stands in its row."""
+    """An event's key as it is stored in its row."""
     return _fit(key, 255)
 
 
 def _fit(text: str, longest: int) -> str:
-    """The text, or what fits of it with a digest of the whole: different texts stay different."""
+    """The text, cut if it is too long and completed with a digest: different texts stay different."""
     if len(text) <= longest:
         return text
     return f"{text[: longest - 65]}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _first_of_lane(now: datetime | None = None) -> sa.ColumnElement[bool]:
-    """No earlier row of its lane keeps its place, and no later one is being handled.
+    """No earlier row of its lane is waiting, and no later one is being handled.
 
     (PostgreSQL may show a row with a higher id first: ids are drawn before the commit.)
     """
@@ -173,14 +173,14 @@ def _first_of_lane(now: datetime | None = None) -> sa.ColumnElement[bool]:
     in_the_way: sa.ColumnElement[bool] = other.c.state.in_(_KEEPS_PLACE)
     if now is not None:
         later_in_hand = sa.and_(later_in_hand, other.c.lease_until > now)
-        # A held row that is due again goes first: one claim takes one row of a lane.
+        # A held row that is due again goes first: a claim takes one row of a lane.
         in_the_way = sa.or_(in_the_way, sa.and_(other.c.state == "held", other.c.due_at <= now))
     earlier_open = sa.and_(other.c.id < inbox.c.id, in_the_way)
     return ~sa.exists().where(other.c.lane == inbox.c.lane, sa.or_(earlier_open, later_in_hand))
 
 
 def _claimable(now: datetime, *, early: bool = False) -> sa.ColumnElement[bool]:
-    """Due (or its lease has run out), and first of its lane. `early`: parked and held rows before their time too."""
+    """Due (or its lease has expired), and first of its lane. `early`: parked and held rows that are not due, too."""
     waits = inbox.c.state.in_(("due", "parked", "held"))
     free = sa.or_(
         waits if early else sa.and_(waits, inbox.c.due_at <= now),
@@ -205,9 +205,9 @@ async def claim(
     kinds: Sequence[str] | None = None,
     only_ids: Sequence[int] | None = None,
 ) -> list[Event]:
-    """Take due rows, oldest first: at most one a lane, none behind an earlier row that keeps its place.
+    """Take due rows, oldest first: at most one a lane, none behind an earlier row that is waiting.
 
-    `only_ids`: these and no others, also before they fall due (a person asked for them).
+    `only_ids`: only these rows, even before they are due (a person asked for them).
     """
     claimable = _claimable(now, early=only_ids is not None)
     query = sa.select(inbox.c.id).where(claimable).order_by(inbox.c.id).limit(limit)
@@ -216,7 +216,7 @@ async def claim(
     if only_ids is not None:
         query = query.where(inbox.c.id.in_(list(only_ids)))
     if tx.dialect.name == "postgresql":
-        # One claim at a time: two that run side by side could each take a row of the same lane.
+        # One claim at a time: two concurrent claims could each take a row of the same lane.
         await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIM_LOCK)))
         query = query.with_for_update(skip_locked=True, of=inbox)
     ids = list((await tx.execute(query)).scalars())
@@ -245,7 +245,7 @@ async def load(tx: AsyncConnection, ids: Sequence[int]) -> list[Event]:
 
 
 async def renew(tx: AsyncConnection, ids: Sequence[int], *, owner: str, until: datetime) -> int:
-    """Lengthen the lease on rows still ours; returns how many are."""
+    """Extend the lease on rows that are still ours; returns how many are."""
     if not ids:
         return 0
     result = await tx.execute(
@@ -257,7 +257,7 @@ async def renew(tx: AsyncConnection, ids: Sequence[int], *, owner: str, until: d
 
 
 async def give_back(tx: AsyncConnection, ids: Sequence[int], *, owner: str, now: datetime) -> int:
-    """Rows still ours that nobody took up fall due again now, and the try does not count. Returns how many."""
+    """Make claimed rows that were not started due again now; the try does not count. Returns how many."""
     if not ids:
         return 0
     result = await tx.execute(
@@ -271,10 +271,10 @@ async def give_back(tx: AsyncConnection, ids: Sequence[int], *, owner: str, now:
 async def assert_held_by(
     tx: AsyncConnection, event_id: int, owner: str, *, now: datetime | None = None
 ) -> None:
-    """Raise LeaseLostError unless this worker still holds the row (asked before every outward write).
+    """Raise LeaseLostError unless this worker still holds the row (checked before every outward write).
 
-    With `now` a lease that has run out counts as lost even if nobody has taken the row over yet. Until this
-    transaction ends nobody can.
+    With `now`, an expired lease counts as lost even if nobody has taken over the row yet. Nobody can take it
+    over until this transaction ends.
     """
     query = sa.select(inbox.c.id).where(
         inbox.c.id == event_id, inbox.c.lease_owner == owner, inbox.c.state == "claimed"
@@ -286,7 +286,7 @@ async def assert_held_by(
 
 
 async def note_run(tx: AsyncConnection, ids: Sequence[int], flow_run_id: str) -> None:
-    """Remember which Prefect run handles these rows."""
+    """Record which Prefect run handles these rows."""
     await tx.execute(sa.update(inbox).where(inbox.c.id.in_(list(ids))).values(flow_run_id=flow_run_id))
 
 
@@ -302,9 +302,9 @@ async def settle(
     due_at: datetime | None = None,
     deal_id: str | None = None,
 ) -> None:
-    """End or put back a claimed row. `due_at` goes with parked and held. Raises LeaseLostError.
+    """End or put back a claimed row. `due_at` is for parked and held rows. Raises LeaseLostError.
 
-    A row is held only until now when its deal changed while it was being handled: what it was judged by is old.
+    If the deal changed while the row was being handled, a held row is due again now: its facts are out of date.
     """
     values: dict[str, Any] = {
         "state": state,
@@ -313,7 +313,7 @@ async def settle(
         "lease_until": None,
         "finished_at": now if state in ("done", "ignored", "dead") else None,
     }
-    if state != "dead":  # a dead row goes on saying how often it had failed
+    if state != "dead":  # a dead row keeps its number of failures
         values["failures"] = inbox.c.failures + 1 if state == "parked" else 0
     if outcome is not None:
         values["outcome"] = dict(outcome)
@@ -336,10 +336,10 @@ async def settle(
 
 
 async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) -> int:
-    """The deal changed: look at its held rows again now, also at those that are about to be held. How many."""
+    """The deal changed: make its held rows due now, also those about to be held. Returns how many."""
     if not deal_ids:
         return 0
-    # One statement: a row that is settled as held at this very moment is seen in its newest state.
+    # One statement: a row that is settled as held at this very moment is read in its newest state.
     result = await tx.execute(
         sa.update(inbox)
         .where(inbox.c.deal_id.in_(list(deal_ids)))
@@ -350,9 +350,9 @@ async def nudge(tx: AsyncConnection, deal_ids: Sequence[str], *, now: datetime) 
 
 
 async def retry(tx: AsyncConnection, event_id: int, *, now: datetime) -> bool:
-    """A person wants a dead, parked or held row handled again now. False for any other.
+    """Make a dead, parked or held row due now, because a person asked for it. False for any other row.
 
-    Failures are forgotten. Tries go on counting: together with the id they name the row's runs in Prefect.
+    Failures are reset. Attempts continue to count: with the id they name the row's runs in Prefect.
     """
     result = await tx.execute(
         sa.update(inbox)
@@ -367,7 +367,7 @@ async def retry(tx: AsyncConnection, event_id: int, *, now: datetime) -> bool:
 
 
 async def free_leases(tx: AsyncConnection, owners: Sequence[str], *, now: datetime) -> list[Event]:
-    """End the leases of workers known to be dead; returns the rows they held."""
+    """End the leases of dead workers; returns the rows that they held."""
     if not owners:
         return []
     query = sa.select(inbox).where(inbox.c.state == "claimed", inbox.c.lease_owner.in_(list(owners)))
@@ -378,15 +378,15 @@ async def free_leases(tx: AsyncConnection, owners: Sequence[str], *, now: dateti
 
 
 async def lease_owners(tx: AsyncConnection) -> list[str]:
-    """Who holds rows at this moment."""
+    """The workers that hold rows now."""
     query = sa.select(inbox.c.lease_owner).where(inbox.c.state == "claimed").distinct()
     return [owner for owner in (await tx.execute(query)).scalars() if owner]
 
 
 async def next_due(tx: AsyncConnection, *, not_kinds: Sequence[str] = ()) -> datetime | None:
-    """When the next row can be claimed (falls due, or its lease ends); None when nothing is open.
+    """When the next row can be claimed (it is due, or its lease ends); None when nothing is open.
 
-    A row that waits behind another of its lane does not count: it cannot be claimed before that one has ended.
+    A row that waits behind another of its lane does not count: it cannot be claimed until that row has ended.
     """
     query = sa.select(
         sa.func.min(sa.case((inbox.c.state == "claimed", inbox.c.lease_until), else_=inbox.c.due_at))
@@ -403,7 +403,7 @@ async def listing(
     limit: int = 50,
     min_failures: int = 0,
 ) -> list[Event]:
-    """Rows for people to look at, newest first."""
+    """Rows for display, newest first."""
     query = sa.select(inbox).order_by(inbox.c.id.desc()).limit(limit)
     if min_failures:
         query = query.where(inbox.c.failures >= min_failures)
@@ -415,13 +415,13 @@ async def listing(
 
 
 async def tally(tx: AsyncConnection) -> dict[str, int]:
-    """How many rows stand in each state."""
+    """How many rows are in each state."""
     rows = await tx.execute(sa.select(inbox.c.state, sa.func.count()).group_by(inbox.c.state))
     return {state: int(n) for state, n in rows}
 
 
 async def open_on_deals(tx: AsyncConnection) -> list[tuple[str, str, str]]:
-    """Deal, kind and state of every open row that names a deal."""
+    """Deal, kind and state of every open row that has a deal."""
     query = sa.select(inbox.c.deal_id, inbox.c.kind, inbox.c.state)
     rows = await tx.execute(query.where(inbox.c.state.in_(OPEN), inbox.c.deal_id.is_not(None)))
     return [(deal_id, kind, state) for deal_id, kind, state in rows]

@@ -1,4 +1,4 @@
-"""HubSpot as last seen: records, associations, stage history, and how far the sweep has come."""
+"""The mirror of HubSpot as last read: records, associations, stage history, and the sweep's cursors."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.ledger.database import upsert
-from flows.ledger.history import Looks, note_links
+from flows.ledger.history import ReadTimes, note_links
 from flows.ledger.tables import associations, cursors, records, stage_history
 
 WATCH_SINCE = "watch_since"
-"""The cursor that says since when stage entries call for action."""
+"""The cursor that holds since when stage entries cause actions."""
 
 
 @dataclass(frozen=True)
 class StageEntry:
-    """A deal came into a stage at a moment, moved by `source_type` (CRM_UI, INTEGRATION, ...)."""
+    """A deal entered a stage at a moment, moved by `source_type` (CRM_UI, INTEGRATION, ...)."""
 
     deal_id: str
     stage_id: str
@@ -31,7 +31,7 @@ class StageEntry:
 
 @dataclass(frozen=True)
 class MirrorRow:
-    """A record to keep, in HubSpot's words. `histories`: properties whose past values are all kept beside it."""
+    """A record to keep, in HubSpot's words. `histories`: properties with all their past values."""
 
     object_type: str
     object_id: str
@@ -43,8 +43,8 @@ class MirrorRow:
 
 @dataclass(frozen=True)
 class Kept:
-    """What storing records came to, by type and id: whose content really changed (echoes do not count), and when
-    those that were known had been read before.
+    """The result of storing records, by type and id: whose content changed (echoes do not count), and when known
+    records were last read before.
     """
 
     changed: set[tuple[str, str]]
@@ -53,7 +53,7 @@ class Kept:
 
 async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime) -> Kept:
     """Store records."""
-    # Always in the same order, so that two sweeps never wait for each other crosswise.
+    # Always in the same order, so that two sweeps never deadlock.
     by_key = {(row.object_type, row.object_id): row for row in rows}
     ordered = sorted(by_key)
     values = [
@@ -93,13 +93,13 @@ async def keep(tx: AsyncConnection, rows: Sequence[MirrorRow], *, now: datetime)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Few enough for one statement."""
+    """Ids in chunks that fit into one statement."""
     for at in range(0, len(ids), 500):
         yield list(ids[at : at + 500])
 
 
 async def mark_archived(tx: AsyncConnection, object_type: str, ids: Sequence[str], *, now: datetime) -> None:
-    """HubSpot does not show these records any more; one that comes back counts as changed."""
+    """Mark records that HubSpot no longer returns; one that comes back counts as changed."""
     await tx.execute(
         sa.update(records)
         .where(records.c.object_type == object_type, records.c.object_id.in_(list(ids)))
@@ -107,7 +107,7 @@ async def mark_archived(tx: AsyncConnection, object_type: str, ids: Sequence[str
     )
 
 
-# These move with every touch, also with our own writes and with mere calculation: not content.
+# These change with every update, also with our own writes and with calculations: not content.
 _RESTLESS = ("hs_lastmodifieddate", "lastmodifieddate", "hs_v2_time_in_current_stage", "hs_time_in_")
 
 
@@ -123,11 +123,11 @@ async def keep_links(
     to_type: str,
     links: Mapping[str, Mapping[str, Sequence[str]]],
     *,
-    looks: Looks,
+    reads: ReadTimes,
 ) -> set[str]:
     """Replace the associations of these records: from id -> to id -> labels. Returns the from ids that changed.
 
-    What came and went is noted, between these `looks`.
+    Changes are recorded in the history, between the times in `reads`.
     """
     changed: set[str] = set()
     kinds = sa.and_(associations.c.from_type == from_type, associations.c.to_type == to_type)
@@ -154,7 +154,7 @@ async def keep_links(
         ]
     if changed:
         wanted_of = {from_id: links[from_id] for from_id in changed}
-        await note_links(tx, (from_type, to_type), stored, wanted_of, looks)
+        await note_links(tx, (from_type, to_type), stored, wanted_of, reads)
     for some in _chunks(sorted(changed & stored.keys())):
         await tx.execute(sa.delete(associations).where(kinds, associations.c.from_id.in_(some)))
     if rows:
@@ -168,7 +168,7 @@ async def keep_links(
 
 
 async def keep_stage_entries(tx: AsyncConnection, entries: Sequence[StageEntry]) -> list[StageEntry]:
-    """Store stage entries; returns those not known before, oldest first."""
+    """Store stage entries; returns the new ones, oldest first."""
     fresh: list[StageEntry] = []
     known: set[tuple[str, datetime, str]] = set()
     columns = (stage_history.c.deal_id, stage_history.c.entered_at, stage_history.c.stage_id)
@@ -194,7 +194,7 @@ async def keep_stage_entries(tx: AsyncConnection, entries: Sequence[StageEntry])
 
 
 async def last_entries(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str, StageEntry]:
-    """The newest stage entry that is known of each of these deals."""
+    """The newest known stage entry of each of these deals."""
     found: dict[str, StageEntry] = {}
     for some in _chunks(list(deal_ids)):
         query = sa.select(stage_history).where(stage_history.c.deal_id.in_(some))
@@ -208,7 +208,7 @@ async def last_entries(tx: AsyncConnection, deal_ids: Sequence[str]) -> dict[str
 async def deals_by_stage(
     tx: AsyncConnection,
 ) -> dict[str, list[tuple[str, str, str, datetime | None]]]:
-    """Mirrored deals by stage id, those that came last first: (deal id, name, amount with currency, in stage since)."""
+    """Mirrored deals by stage id, newest entry first: (deal id, name, amount with currency, in stage since)."""
     entered = sa.select(
         stage_history.c.deal_id, stage_history.c.stage_id, sa.func.max(stage_history.c.entered_at)
     ).group_by(stage_history.c.deal_id, stage_history.c.stage_id)
@@ -231,12 +231,12 @@ async def deals_by_stage(
 
 
 async def keep_portal_facts(tx: AsyncConnection, facts: Mapping[str, Any], *, now: datetime) -> None:
-    """Remember the account's id and stage ids for those that show things without asking HubSpot."""
+    """Store the account's id and stage ids for pages that must not ask HubSpot."""
     await move_cursor(tx, "portal", json.dumps(facts, sort_keys=True), now=now)
 
 
 async def portal_facts(tx: AsyncConnection) -> dict[str, Any]:
-    """What `keep_portal_facts` kept; empty before a worker has run."""
+    """What `keep_portal_facts` stored; empty until a worker has run."""
     known = await cursor(tx, "portal")
     facts: dict[str, Any] = json.loads(known) if known else {}
     return facts
@@ -256,13 +256,13 @@ async def record(tx: AsyncConnection, object_type: str, object_id: str) -> Mirro
 
 
 async def cursor(tx: AsyncConnection, name: str) -> str | None:
-    """Where a sweep stands."""
+    """The stored position of a sweep."""
     query = sa.select(cursors.c.value).where(cursors.c.name == name)
     return (await tx.execute(query)).scalar_one_or_none()
 
 
 async def move_cursor(tx: AsyncConnection, name: str, value: str, *, now: datetime) -> None:
-    """Remember how far a sweep has come, once all before it is stored."""
+    """Store a sweep's position, once everything before it is stored."""
     statement = upsert(tx, cursors).values(name=name, value=value, moved_at=now)
     await tx.execute(
         statement.on_conflict_do_update(index_elements=["name"], set_={"value": value, "moved_at": now})

@@ -1,4 +1,4 @@
-"""All mirrored deals with their past, read in bulk: what a process can be judged on."""
+"""All mirrored deals with their history, read in bulk, for the back-test of a process."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -51,7 +51,7 @@ async def past_deals(tx: AsyncConnection) -> list[PastDeal]:
 
 
 async def _spans(tx: AsyncConnection) -> dict[str, list[Span]]:
-    """What is noted; and what is there now without a note, since nobody knows when."""
+    """The recorded associations, and current ones without a record, whose start is unknown."""
     found: dict[str, list[Span]] = defaultdict(list)
     noted: set[tuple[str, str, str, str]] = set()
     past = association_history.c
@@ -67,7 +67,7 @@ async def _spans(tx: AsyncConnection) -> dict[str, list[Span]]:
     for deal_id, kind, to_id, label, seen_at, absent_at, gone_at in await tx.execute(
         sa.select(*columns).where(past.from_type == "deals").order_by(*columns[:5])
     ):
-        # "It was there at the first look" does not say since when.
+        # "It existed at the first read" does not say since when.
         found[deal_id].append(Span(kind, to_id, label, seen_at, absent_at, gone_at))
         if gone_at is None:
             noted.add((deal_id, kind, to_id, label))
@@ -81,7 +81,7 @@ async def _spans(tx: AsyncConnection) -> dict[str, list[Span]]:
 
 
 async def _filed(tx: AsyncConnection) -> dict[str, dict[str, datetime]]:
-    """When the first document of each kind that lies in HubSpot was made."""
+    """When the first filed document of each kind was made."""
     query = (
         sa.select(papers.c.deal_id, papers.c.kind, papers.c.created_at)
         .where(papers.c.file_id.is_not(None))

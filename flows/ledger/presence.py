@@ -1,4 +1,4 @@
-"""Which workers are alive and where to wake them, and plain counters by day."""
+"""Which workers are alive and how to wake them, and counters by day."""
 
 import secrets
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from flows.ledger.tables import counts, cursors, workers
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker's last sign of life. `wake_port`: UDP on loopback, for a gateway on the same machine."""
+    """A worker's last heartbeat. `wake_port`: UDP on loopback, for a gateway on the same machine."""
 
     name: str
     started_at: datetime
@@ -24,7 +24,7 @@ class Worker:
 
 
 async def report(tx: AsyncConnection, worker: Worker) -> None:
-    """Write a sign of life."""
+    """Store a heartbeat."""
     values = {
         "started_at": worker.started_at,
         "seen_at": worker.seen_at,
@@ -37,18 +37,18 @@ async def report(tx: AsyncConnection, worker: Worker) -> None:
 
 
 async def leave(tx: AsyncConnection, name: str) -> None:
-    """A worker stops in good order."""
+    """Remove a worker that stops normally."""
     await tx.execute(sa.delete(workers).where(workers.c.name == name))
 
 
 async def alive(tx: AsyncConnection, *, since: datetime) -> list[Worker]:
-    """Workers seen since then."""
+    """Workers with a heartbeat since then."""
     rows = await tx.execute(sa.select(workers).where(workers.c.seen_at >= since))
     return [Worker(**{f: getattr(row, f) for f in Worker.__dataclass_fields__}) for row in rows]
 
 
 async def ledger_id(tx: AsyncConnection, *, now: datetime) -> str:
-    """A random name that this ledger keeps for life: tells its runs in Prefect from those of a ledger before it."""
+    """A random name that this ledger keeps: it separates its runs in Prefect from those of an earlier ledger."""
     query = sa.select(cursors.c.value).where(cursors.c.name == "ledger_id")
     known = (await tx.execute(query)).scalar_one_or_none()
     if known is None:
@@ -59,7 +59,7 @@ async def ledger_id(tx: AsyncConnection, *, now: datetime) -> str:
 
 
 async def count(tx: AsyncConnection, name: str, *, now: datetime) -> None:
-    """Raise a counter of the day by one."""
+    """Add one to a counter of the day."""
     statement = upsert(tx, counts).values(day=now.date().isoformat(), name=name, n=1)
     await tx.execute(
         statement.on_conflict_do_update(index_elements=["day", "name"], set_={"n": counts.c.n + 1})

@@ -1,4 +1,4 @@
-"""The last report of a kind, kept for those that show it without asking HubSpot: what it says, and how old it is."""
+"""The last report of each kind, stored for pages that must not ask HubSpot: its content and its age."""
 
 import json
 from datetime import datetime
@@ -12,12 +12,12 @@ from flows.ledger.tables import cursors
 
 
 async def keep(tx: AsyncConnection, name: str, content: Any, *, now: datetime) -> None:
-    """Keep this one instead of the one before. `content`: what JSON can hold; ids only."""
+    """Store this report in place of the last one. `content`: JSON values; ids only."""
     await mirror.move_cursor(tx, _key(name), json.dumps(content, sort_keys=True), now=now)
 
 
 async def last(tx: AsyncConnection, name: str) -> tuple[Any, datetime] | None:
-    """What was kept last and when; None before the first."""
+    """The last report and its time; None before the first."""
     query = sa.select(cursors.c.value, cursors.c.moved_at).where(cursors.c.name == _key(name))
     row = (await tx.execute(query)).first()
     return None if row is None else (json.loads(row.value), row.moved_at)

@@ -1,7 +1,7 @@
-"""Removes what nobody needs any more: deliveries and handled events hold names and addresses.
+"""Removes what is no longer needed: deliveries and handled events contain names and addresses.
 
-Effects, contracts, papers, follow-ups and the past of deals are evidence: they stay. So does every event that has not
-ended, or that a person has to look at (dead), and the delivery it came with.
+Effects, contracts, documents, follow-ups and the history of deals are evidence: they stay. So do events that have not
+ended, dead events (a person must check them), and the deliveries of both.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ _ENDED = ("done", "ignored")
 
 
 async def remove_ended(ledger: Ledger, *, before: datetime, chunk: int = _CHUNK) -> dict[str, int]:
-    """Remove events that ended before this moment, then deliveries of before it that no event names any more.
+    """Remove events that ended before this moment, then earlier deliveries that no event refers to.
 
     In transactions of `chunk` rows, so that no delivery has to wait long. Returns how many of each.
     """
@@ -32,7 +32,7 @@ async def remove_ended(ledger: Ledger, *, before: datetime, chunk: int = _CHUNK)
 
 
 async def _remove(ledger: Ledger, table: sa.Table, old: sa.Select[tuple[int]], chunk: int) -> int:
-    """Looked for without holding up writers; deleted by id, if it is still old then."""
+    """Find old rows without blocking writers, then delete them by id if they are still old."""
     removed = 0
     while True:
         async with ledger.read() as tx:

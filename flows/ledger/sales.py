@@ -1,4 +1,4 @@
-"""What was sold, as the mirror knows it: won deals with their companies and products."""
+"""Sales in the mirror: won deals with their companies and products."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +8,7 @@ from flows.rules.cross_sell import Sale, sale
 
 
 async def sales(tx: AsyncConnection, won_stage_id: str) -> list[Sale]:
-    """Deals with line items that stand in the stage of won deals, by id."""
+    """Deals with line items in the stage of won deals, by id."""
     d, a, item = records.alias("d"), associations, records.alias("item")
     links = (
         sa.select(a.c.from_id, a.c.to_id)

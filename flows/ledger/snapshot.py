@@ -1,4 +1,4 @@
-"""A whole SQLite ledger at rest: a fingerprint of what is in it, a compact copy of its file (for rehearsals)."""
+"""A closed SQLite ledger: a fingerprint of its content, and a compact copy of its file (for rehearsals)."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 over all tables by name, rows in primary key order, in one spelling. The ledger must be closed."""
+    """SHA-256 over all tables by name, rows in primary key order, values in one form. The ledger must be closed."""
     digest = hashlib.sha256()
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         tables = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")]
@@ -25,7 +25,7 @@ def fingerprint(path: Path) -> str:
 
 
 def compact_copy(path: Path, target: Path) -> None:
-    """The ledger as one file without gaps: the same content gives the same bytes. Replaces `target`."""
+    """Copy the ledger to one file without gaps: the same content gives the same bytes. Replaces `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     db = sqlite3.connect(path)

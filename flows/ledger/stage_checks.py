@@ -1,4 +1,4 @@
-"""What was found when deals entered stages, what was done about it, and which overrides named persons gave."""
+"""Stage checks: what was found when a deal entered a stage and what was done; and overrides by named persons."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class StageCheck:
     """One entry of a deal into a stage. `stage`, `came_from`, `back_to`: our keys; `mover`: who moved it, by id.
 
     `found` and `action` are words of flows.rules.criteria.stage_guard. `proofs`: criterion -> record kinds and ids.
-    `settled_at`: when what was decided had been done; `result`: the ids of what was written.
+    `settled_at`: when the action was done; `result`: the ids of what was written.
     """
 
     deal_id: str
@@ -61,7 +61,7 @@ class Override:
 
 
 async def decide(tx: AsyncConnection, checks: Sequence[StageCheck]) -> None:
-    """Write decisions down; one that is known already stands as it is."""
+    """Store decisions; a known one stays as it is."""
     if checks:
         rows = [{column.name: getattr(check, column.name) for column in stage_checks.c} for check in checks]
         rows = [{**row, "missing": list(row["missing"]), "skipped": list(row["skipped"])} for row in rows]
@@ -69,7 +69,7 @@ async def decide(tx: AsyncConnection, checks: Sequence[StageCheck]) -> None:
 
 
 async def load(tx: AsyncConnection, deal_id: str, stage_id: str, entered_at: datetime) -> StageCheck | None:
-    """The decision about this entry."""
+    """The stored decision about this entry."""
     c = stage_checks.c
     query = sa.select(stage_checks).where(
         c.deal_id == deal_id, c.entered_at == entered_at, c.stage_id == stage_id
@@ -79,7 +79,7 @@ async def load(tx: AsyncConnection, deal_id: str, stage_id: str, entered_at: dat
 
 
 async def settle(tx: AsyncConnection, check: StageCheck, result: Mapping[str, Any], *, now: datetime) -> None:
-    """What was decided is done; `result` holds the ids of what was written."""
+    """Record that the decision was carried out; `result` holds the ids of what was written."""
     c = stage_checks.c
     await tx.execute(
         sa.update(stage_checks)
@@ -140,7 +140,7 @@ async def grant(
 
 
 async def revoke(tx: AsyncConnection, override_id: int, *, person: str, now: datetime) -> bool:
-    """Take an override back; False when there is none in force under this id."""
+    """Revoke an override; False when none is in force under this id."""
     done = await tx.execute(
         sa.update(overrides)
         .where(overrides.c.id == override_id, overrides.c.revoked_at.is_(None), overrides.c.expires_at > now)
@@ -150,7 +150,7 @@ async def revoke(tx: AsyncConnection, override_id: int, *, person: str, now: dat
 
 
 async def in_force(tx: AsyncConnection, deal_id: str, stage: str, *, now: datetime) -> Override | None:
-    """The override by which this deal may stand in this stage; the one that lasts longest."""
+    """The override that lets this deal stand in this stage; the one that lasts longest."""
     c = overrides.c
     query = (
         sa.select(overrides)
@@ -163,7 +163,7 @@ async def in_force(tx: AsyncConnection, deal_id: str, stage: str, *, now: dateti
 
 
 async def all_in_force(tx: AsyncConnection, *, now: datetime) -> dict[tuple[str, str], Override]:
-    """All overrides in force by deal and stage, the longest of each: people give them one by one, so they are few."""
+    """All overrides in force by deal and stage, the longest of each: people give them singly, so they are few."""
     c = overrides.c
     query = (
         sa.select(overrides)

@@ -1,4 +1,4 @@
-"""The ledger's tables. Migrations from an empty database give exactly these (a test compares)."""
+"""The ledger's tables. Migrations from an empty database create exactly these (a test compares)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ class UtcTime(sa.TypeDecorator[datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Give UTC back."""
+        """Return UTC."""
         return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
@@ -54,7 +54,7 @@ deliveries = sa.Table(
     sa.UniqueConstraint("source", "sha256"),
 )
 
-# One row an event. `lane` orders: within a lane rows are handled one at a time, oldest first.
+# One row for each event. `lane` orders: within a lane rows are handled one at a time, oldest first.
 inbox = sa.Table(
     "inbox",
     metadata,
@@ -85,7 +85,7 @@ inbox = sa.Table(
     sa.Index(None, "deal_id", "id"),
 )
 
-# Every outward write under its natural key, written down before it is tried.
+# Every outward write under its natural key, stored before it is tried.
 effects = sa.Table(
     "effects",
     metadata,
@@ -103,13 +103,17 @@ effects = sa.Table(
     _column("created_at", UtcTime),
     _column("tried_at", UtcTime, nullable=True),
     _column("settled_at", UtcTime, nullable=True),
-    _column("resends", sa.Integer, server_default="0"),  # tries made although an earlier one was in doubt
-    _column("look_at", UtcTime, nullable=True),  # an empty look before this moment proves nothing
+    _column(
+        "resends", sa.Integer, server_default="0"
+    ),  # tries made although the outcome of an earlier one was unknown
+    _column(
+        "look_at", UtcTime, nullable=True
+    ),  # a check before this moment that finds nothing proves nothing
     sa.Index(None, "deal_id"),
     sa.Index(None, "state"),
 )
 
-# Rendered documents, frozen: the very bytes that were filed or sent.
+# Rendered documents, frozen: the exact bytes that were filed or sent.
 papers = sa.Table(
     "papers",
     metadata,
@@ -127,7 +131,7 @@ papers = sa.Table(
     sa.UniqueConstraint("deal_id", "kind", "source_sha256"),
 )
 
-# One row a contract revision of a deal: who signs, which frozen text, under which token.
+# One row for each contract revision of a deal: who signs, which frozen text, under which token.
 contracts = sa.Table(
     "contracts",
     metadata,
@@ -148,7 +152,7 @@ contracts = sa.Table(
     sa.Index(None, "state"),
 )
 
-# One row a follow-up: the deal's stay in a stage (by the moment of entry), and which one of that stay.
+# One row for each follow-up: the deal's stay in a stage (by the moment of entry), and its number in that stay.
 follow_ups = sa.Table(
     "follow_ups",
     metadata,
@@ -170,7 +174,7 @@ follow_ups = sa.Table(
     sa.Index(None, "email_id"),
 )
 
-# HubSpot as last seen. Never a rival truth: evidence and history.
+# HubSpot as last read: evidence and history, never a second source of truth.
 records = sa.Table(
     "records",
     metadata,
@@ -183,7 +187,7 @@ records = sa.Table(
     _column("synced_at", UtcTime),
     _column(
         "histories", sa.JSON(none_as_null=True), nullable=True
-    ),  # properties with all their past values below
+    ),  # properties with all their past values in the table below
 )
 associations = sa.Table(
     "associations",
@@ -206,7 +210,7 @@ stage_history = sa.Table(
     sa.Index(None, "stage_id", "entered_at"),
 )
 
-# What was found when a deal entered a stage, and what was done about it: decided once, before anything is done.
+# What was found when a deal entered a stage, and what was done about it: decided once, before anything is written.
 stage_checks = sa.Table(
     "stage_checks",
     metadata,
@@ -230,7 +234,7 @@ stage_checks = sa.Table(
     sa.Index(None, "found", "checked_at"),
 )
 
-# A named person lets a deal stand in a stage without proof, for a reason, until a day.
+# A named person lets a deal stand in a stage without proof, with a reason and an end date.
 overrides = sa.Table(
     "overrides",
     metadata,
@@ -255,7 +259,7 @@ property_history = sa.Table(
     _column("value", sa.Text, nullable=True),
 )
 # Since when an association, or a label on it, is known: HubSpot keeps no history of them. `label` is empty for the
-# bare association. It came after `absent_at` (null: it was there at the first look) and not after `first_seen_at`.
+# bare association. It appeared after `absent_at` (null: it existed at the first read) and not after `first_seen_at`.
 association_history = sa.Table(
     "association_history",
     metadata,

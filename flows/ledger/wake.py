@@ -1,4 +1,4 @@
-"""Waking a worker at once: a UDP datagram on the same machine, PostgreSQL's LISTEN across machines.
+"""Wakes a worker at once: by a UDP datagram on the same machine, by PostgreSQL's LISTEN across machines.
 
 Either may be lost: the worker's slow poll is the safety net.
 """
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _ALIVE_S = 30
 _LISTEN_EVERY_S = 10
-_ASK_EVERY_S = 5.0  # who is alive is known for so long
-_ASK_AGAIN_S = 0.5  # while nobody is: whoever starts meanwhile looks into the inbox by itself
+_ASK_EVERY_S = 5.0  # how long the list of live workers is reused
+_ASK_AGAIN_S = 0.5  # while there is none: a worker that starts reads the inbox by itself
 
 
-class Waker(asyncio.DatagramProtocol):
-    """The worker's ear. `port` is where a gateway on this machine knocks."""
+class WakeListener(asyncio.DatagramProtocol):
+    """The worker's wake-up socket. `port`: where a gateway on this machine sends its datagrams."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -37,11 +37,11 @@ class Waker(asyncio.DatagramProtocol):
         self.port: int | None = None
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        """Somebody knocked; what they sent does not matter."""
+        """A datagram arrived; its content does not matter."""
         self._awake.set()
 
     def wake(self) -> None:
-        """End a wait."""
+        """End the current wait."""
         self._awake.set()
 
     async def open(self) -> None:
@@ -61,7 +61,7 @@ class Waker(asyncio.DatagramProtocol):
                 await self._listener.close(timeout=2)
 
     async def wait(self, seconds: float) -> None:
-        """Until somebody knocks, at most so long."""
+        """Wait until woken, at most this many seconds."""
         if self._listener is None or self._listener.is_closed():
             await self._listen()
         with contextlib.suppress(TimeoutError):
@@ -78,11 +78,11 @@ class Waker(asyncio.DatagramProtocol):
             self._listener = await asyncpg.connect(address, timeout=5)
             await self._listener.add_listener(WAKE_CHANNEL, lambda *_: self._awake.set())
         except (OSError, asyncpg.PostgresError, TimeoutError):
-            log.warning("not listening to PostgreSQL; the poll goes on")
+            log.warning("cannot listen to PostgreSQL; polling continues")
 
 
-class Knocker:
-    """The gateway's hand: knocks at workers of this machine. On PostgreSQL the database does it."""
+class WakeSender:
+    """Wakes the workers of this machine for the gateway. On PostgreSQL the database does this."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -91,8 +91,8 @@ class Knocker:
         self._ports: list[int] = []
         self._asked_at = float("-inf")
 
-    async def knock(self) -> None:
-        """Wake the workers; never fails, never waits for them."""
+    async def wake(self) -> None:
+        """Send a datagram to each worker; never fails, never waits for them."""
         if self._ledger.dialect == "postgresql":
             return
         now = asyncio.get_running_loop().time()
@@ -106,5 +106,5 @@ class Knocker:
                 self._socket.sendto(b"1", (_HOST, port))
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()

@@ -1,1 +1,1 @@
-"""From line items to a proposal on the deal."""
+"""Proposals: from line items to a PDF on the deal."""

@@ -1,6 +1,6 @@
-"""Renders the deal's proposal as PDF and files it on the deal, versioned by what it was made from.
+"""Renders the deal's proposal as PDF and files it on the deal, one version for each set of sources.
 
-Trigger: a deal enters the stage that says `on_enter: [generate_proposal]`; on demand by deal id.
+Trigger: a deal enters the stage with `on_enter: [generate_proposal]`; on demand by deal id.
 Reads: deal, contacts, company, line items, owner. Writes: file, note, deal property with the PDF's hash.
 Once-key: deal and version (same template and values: same version).
 Needs: scopes crm.objects.deals.write, crm.objects.contacts.write (notes), files.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from flows.deals.read import DealFile, dated, fresh_deal, price_deal, read_deals, template_facts
-from flows.deals.writes import file_paper, set_deal, write_note, writer_for
+from flows.deals.writes import file_document, set_deal, write_note, writer_for
 from flows.documents.render import Document, DocumentError, render
 from flows.ledger import documents as papers
 from flows.ledger.inbox import Event
@@ -24,15 +24,15 @@ _VALID_DAYS = 30
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:
-    """The deals of these events with everything around them, in bulk."""
+    """The deals of these events with associated records, in bulk."""
     return await read_deals(s, [e.deal_id for e in events if e.deal_id])
 
 
 async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outcome:
-    """Render, freeze, file, note: or say what is missing and touch nothing."""
+    """Render, freeze, file and note; or report what is missing and write nothing."""
     file = await fresh_deal(s, event.deal_id or "", files)
     if file is None:
-        return ignored("HubSpot has no such deal any more")
+        return ignored("HubSpot no longer has this deal")
     stage = s.process.stage_for("generate_proposal")
     on_demand = "operator" in (event.source, event.content.get("by"))
     if not on_demand and (stage is None or file.stage != stage.key):
@@ -53,7 +53,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_paper(s, writer, paper)
+    file_id = await file_document(s, writer, paper)
     note_id = await write_note(
         s,
         writer,
@@ -66,7 +66,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         s,
         writer,
         deal_id=file.id,
-        # By event: content that goes back to an earlier version must point the deal back at it.
+        # Keyed by event: if the content returns to an earlier version, the deal must point to that one again.
         cause=f"proposal:{paper.version}:{event.id}",
         properties={"dealflow_proposal_sha256": paper.sha256, "dealflow_proposal_file_id": file_id},
     )
@@ -78,16 +78,16 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         steps=(
             Step(f"rendered proposal version {paper.version}", f"sha256 {paper.sha256[:12]}", why),
             Step("filed the PDF", f"file {file_id}", "the rep sends it from the deal"),
-            Step("wrote a note with the PDF", f"note {note_id}", "so that it stands on the time line"),
+            Step("wrote a note with the PDF", f"note {note_id}", "so that it shows on the timeline"),
         ),
     )
 
 
 def draft(s: Services, file: DealFile, asked_at: datetime) -> Document:
-    """The proposal as PDF. Raises TemplateVariableMissing or PricingError."""
+    """Render the proposal as PDF. Raises TemplateVariableMissing or PricingError."""
     template = s.templates[PROPOSAL]
     facts = template_facts(s, file)
-    # Counted from when it was asked for: a second try on another day makes the same document.
+    # Dates count from the request: a second try on another day gives the same document.
     facts["given"] = {
         "reference": f"P-{file.id}",
         "issued_on": asked_at.date().isoformat(),

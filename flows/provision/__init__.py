@@ -1,1 +1,1 @@
-"""HubSpot set up as the process file asks: planned first, then applied."""
+"""Provisioning: sets up HubSpot as the process file defines, planned first, then applied."""

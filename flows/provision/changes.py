@@ -1,4 +1,4 @@
-"""What `dealflow provision` finds: changes that make HubSpot fit, problems for a person, notes."""
+"""The findings of `dealflow provision`: changes to make in HubSpot, problems for a person, notes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ Action = Literal["create", "restore", "update"]
 
 @dataclass(frozen=True)
 class Difference:
-    """One field, as HubSpot has it (None: not at all) and as it should be."""
+    """One field: its value in HubSpot (None: missing) and the wanted value."""
 
     field: str
     now: object
@@ -22,7 +22,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """One call that `apply` makes. Made twice, it says no more than made once: the next plan has no such change."""
+    """One call that `apply` makes. It is idempotent: the next plan no longer has it."""
 
     action: Action
     about: str
@@ -30,17 +30,17 @@ class Change:
     differences: tuple[Difference, ...]
     apply: Callable[[], object] = field(compare=False, repr=False)
     what: str = ""
-    """What is new, in words; of an update the differences say it."""
+    """What is new, in words; an update has differences instead."""
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What changes, a line for each field of an update."""
+        """What changes, one line for each field of an update."""
         if self.action == "update":
             return tuple(f"{self.about} {self.name}: {one}" for one in self.differences)
         return (f"{self.about} {self.name}" + (f": {self.what}" if self.what else ""),)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For machines: a row for each field."""
+        """As JSON rows, one for each field."""
         return [
             {
                 "object": self.about,
@@ -56,7 +56,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not fit and is not ours to change: what it is, and what a person can do about it."""
+    """A mismatch that dealflow must not change: what it is, and what a person can do about it."""
 
     about: str
     name: str
@@ -69,13 +69,13 @@ class Problem:
         return f"{self.about} {self.name} {self.text}"
 
     def row(self) -> dict[str, str]:
-        """For machines."""
+        """As a JSON row."""
         return {"object": self.about, "name": self.name, "problem": self.text, "do": self.do}
 
 
 @dataclass(frozen=True)
 class Note:
-    """Good to know; nothing has to be done."""
+    """Information; nothing has to be done."""
 
     text: str
 
@@ -85,7 +85,7 @@ Found = Change | Problem | Note
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found, each kind in order; changes in the order in which they have to be made."""
+    """All findings; changes are in the order in which they must be made."""
 
     found: Sequence[Found]
 
@@ -96,17 +96,17 @@ class Comparison:
 
     @property
     def problems(self) -> list[Problem]:
-        """What to solve by hand first."""
+        """What a person must solve first."""
         return [one for one in self.found if isinstance(one, Problem)]
 
     @property
     def notes(self) -> list[str]:
-        """What is good to know."""
+        """Information for the reader."""
         return [one.text for one in self.found if isinstance(one, Note)]
 
 
 def _shown(value: object) -> str:
-    """Texts in quotes, everything else bare."""
+    """The value as text; strings are in quotes."""
     if value is None or value == "":
         return "(none)"
     if isinstance(value, bool):

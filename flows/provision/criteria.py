@@ -1,5 +1,5 @@
-"""Deal properties that exit criteria look at, against the ones HubSpot has: a typing error here never shows later,
-the criterion just stays unmet for ever.
+"""Checks the deal properties of exit criteria against those in HubSpot: a typing error would never show later,
+the criterion would just stay unmet forever.
 """
 
 from collections.abc import Iterator, Mapping, Set
@@ -15,7 +15,7 @@ _OBJECT = "criterion"
 
 
 def criteria_properties(portal: Portal, process: SalesProcess, ours: Set[str]) -> Iterator[Problem | Note]:
-    """Criteria that HubSpot's deal properties can never meet. `ours`: properties that provision itself brings."""
+    """Criteria that HubSpot's deal properties can never meet. `ours`: properties that provision itself creates."""
     live = {known.name: known for known in portal.list_properties("deals")}
     for stage in process.stages:
         for criterion in stage.exit_criteria:
@@ -45,23 +45,23 @@ def _unknown(name: str, asked: str, names: Set[str]) -> Problem:
     return Problem(
         _OBJECT,
         name,
-        f"looks at deal property {asked}, which HubSpot does not have{guess}",
+        f"uses deal property {asked}, which HubSpot does not have{guess}",
         "correct the name in the process file, or create (or restore) the property in HubSpot, Settings > Properties",
     )
 
 
 def _never(name: str, leaf: Leaf, known: Property) -> Iterator[Problem | Note]:
-    """A value that the property does not take; a test that does not go with what the property holds."""
+    """Problems of a value that the property does not have, or a test that does not fit its type."""
     if isinstance(leaf, DateEvidence):
         if known.type not in ("date", "datetime"):
             yield Note(
-                f"criterion {name} takes deal property {known.name} for a day, but it holds {known.type} values"
+                f"criterion {name} treats deal property {known.name} as a date, but it holds {known.type} values"
             )
         return
     assert isinstance(leaf, PropertyEvidence)
     if (leaf.at_least is not None or leaf.at_most is not None) and known.type != "number":
         yield Note(
-            f"criterion {name} takes deal property {known.name} for a number, but it holds {known.type} values"
+            f"criterion {name} treats deal property {known.name} as a number, but it holds {known.type} values"
         )
     wanted = [leaf.equals] if leaf.equals is not None else [*leaf.one_of]
     values = {option.value: option.label for option in known.options}
@@ -71,9 +71,7 @@ def _never(name: str, leaf: Leaf, known: Property) -> Iterator[Problem | Note]:
     by_label = {label: value for value, label in values.items()}
     meant = [f"{value} is the label of {by_label[value]}" for value in missing if value in by_label]
     takes = ", ".join(values) + (f"; {', '.join(meant)}" if meant else "")
-    text = (
-        f"asks deal property {known.name} to be {' or '.join(missing)}, which is none of its values ({takes})"
-    )
+    text = f"asks deal property {known.name} to be {' or '.join(missing)}, which are not among its values ({takes})"
     yield Problem(
         _OBJECT, name, text, "name one of its values, or add that option in HubSpot, Settings > Properties"
     )

@@ -1,7 +1,7 @@
-"""The deal pipeline and its stages in HubSpot against the process file.
+"""Compares the deal pipeline and its stages in HubSpot with the process file.
 
 HubSpot's API does not show deleted pipelines and stages (developers.hubspot.com, changelog "Sunsetting the 'archived'
-query parameter for the v3 CRM Pipeline API", 2022-03), and neither has a description to fill (its pipeline and stage
+query parameter for the v3 CRM Pipeline API", 2022-03), and neither has a description (its pipeline and stage
 models, 2026-09).
 """
 
@@ -36,12 +36,12 @@ def pipeline_and_stages(portal: Portal, process: SalesProcess) -> Iterator[Found
         if extra.id not in ours and not extra.archived:
             yield Note(
                 f"stage {extra.label} (id {extra.id}) of pipeline {found.label} is not in the process file: it is left "
-                "alone, and deals in it get nothing from dealflow"
+                "alone, and dealflow does nothing for deals in it"
             )
 
 
 def wanted_orders(stages: Sequence[Stage | None]) -> list[int]:
-    """A display order for each stage (None: to be created) so that they stand in this sequence; as few change as can.
+    """A display order for each stage (None: to be created) that gives this sequence with as few changes as possible.
 
     HubSpot sorts equal numbers by label (pipelines guide), so equal numbers are left when the sequence is right.
     """
@@ -76,7 +76,7 @@ def _new_pipeline(portal: Portal, process: SalesProcess, pipelines: Sequence[Pip
         return
     if name.isdigit():
         there = ", ".join(f"{one.label} ({one.id})" for one in pipelines if not one.archived)
-        yield Problem(PIPELINE, name, f"is no id of a pipeline in HubSpot; it has {there}", _ADVICE_ID)
+        yield Problem(PIPELINE, name, f"is not the id of a pipeline in HubSpot; it has {there}", _ADVICE_ID)
         return
     yield from (_no_such_id(stage, ()) for stage in process.stages if stage.hubspot_name.isdigit())
     stages = [_as_wanted(stage, stage.hubspot_name, order) for order, stage in enumerate(process.stages)]
@@ -109,10 +109,10 @@ def _stage(
     if known is None:
         yield _new_stage(portal, pipeline, stage, order)
         return
-    # Found by its id, a stage is called as the process calls it; found by its label, that is its name.
+    # A stage that was found by id gets the label of the process; one found by label has it already.
     label = stage.label if known.id == stage.hubspot_name else known.label
     if any(one.label == label and one.id != known.id for one in pipeline.stages):
-        text = f"cannot be renamed from {known.label}: another stage of the pipeline is called so"
+        text = f"cannot be renamed from {known.label}: another stage of the pipeline has this label"
         yield Problem(STAGE, label, text, "rename that one in HubSpot, or change `label` in the process file")
         return
     wanted = _as_wanted(stage, label, order)

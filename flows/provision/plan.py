@@ -1,7 +1,7 @@
-"""`dealflow provision`: makes HubSpot fit the process file: pipeline, stages, our properties, contact roles.
+"""`dealflow provision`: makes HubSpot match the process file: pipeline, stages, our properties, contact roles.
 
 Plan first, apply then; a second apply finds nothing to do; nothing is ever deleted. Every change is one call that
-can be left undone: a run that broke off is continued by the next one.
+may fail alone: the next run continues an interrupted one.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ PROPERTIES = (
     OwnProperty(
         "deals", "dealflow_proposal_file_id", "Proposal file", "HubSpot file that holds the proposal"
     ),
-    OwnProperty("deals", "dealflow_contract_token", "Contract token", "Under which the contract was sent"),
+    OwnProperty("deals", "dealflow_contract_token", "Contract token", "Identifies the sent contract"),
     OwnProperty(
         "deals", "dealflow_contract_request_id", "Signature request", "Dropbox Sign's id of the request"
     ),
@@ -52,7 +52,7 @@ PROPERTIES = (
     OwnProperty(
         "deals", "dealflow_signed_file_id", "Signed contract file", "HubSpot file that holds the signed PDF"
     ),
-    OwnProperty("deals", "dealflow_flag", "Follow-up flag", "tire_kicker: so many follow-ups, no progress"),
+    OwnProperty("deals", "dealflow_flag", "Follow-up flag", "tire_kicker: follow-ups without progress"),
     OwnProperty(
         "companies",
         "dealflow_company_key",
@@ -67,25 +67,25 @@ PROPERTIES = (
 
 
 class ProvisionError(FlowError):
-    """HubSpot has something in our place that does not fit. The text says what to change by hand."""
+    """HubSpot has something that conflicts with our set-up. The text says what to change by hand."""
 
 
 def properties(process: SalesProcess) -> tuple[OwnProperty, ...]:
-    """The properties that we need: always the same, and the fields of this process's plans."""
+    """The properties that we need: a fixed list, and the fields of this process's plans."""
     ours = {own.name for own in PROPERTIES if own.object_type == "deals"}
     return (*PROPERTIES, *(own for own in plan_properties(process) if own.name not in ours))
 
 
 def compare(portal: Portal, process: SalesProcess) -> Comparison:
-    """All that differs between HubSpot and the process file. Only reads. Raises ConnectorError."""
+    """All differences between HubSpot and the process file. Only reads. Raises ConnectorError."""
     ours = {own.name for own in properties(process) if own.object_type == "deals"}
     return Comparison((*_own(portal, process), *criteria_properties(portal, process, ours)))
 
 
 def plan(portal: Portal, process: SalesProcess) -> list[Change]:
-    """Everything to write, in that order. Raises ProvisionError for what cannot be mended.
+    """All changes, in their order. Raises ProvisionError for a problem that cannot be fixed here.
 
-    Criteria that ask for properties of the company's own are not looked at: `compare` does.
+    Criteria with the company's own properties are not checked here; `compare` checks them.
     """
     found = Comparison([*_own(portal, process)])
     if found.problems:

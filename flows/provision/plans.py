@@ -1,4 +1,4 @@
-"""The fields of plans as deal properties to create where HubSpot does not have them."""
+"""The fields of plans as deal properties to create if HubSpot does not have them."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ _TYPES: Mapping[FieldType, tuple[str, str]] = {
 
 
 def plan_properties(process: SalesProcess) -> tuple[OwnProperty, ...]:
-    """One each, in the order of the file."""
+    """One property for each field, in the order of the file."""
     return tuple(
         OwnProperty(
             "deals",

@@ -1,4 +1,4 @@
-"""Our own properties in HubSpot against what they should be: missing, archived, changed by somebody, in our way."""
+"""Compares our properties in HubSpot with their definitions: missing, archived, changed or conflicting."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ _SINGULAR = {"deals": "deal", "companies": "company", "contacts": "contact"}
 
 @dataclass(frozen=True)
 class OwnProperty:
-    """A custom property that we need. `unique` cannot be added to an existing property. `shared`: where it is there
-    already, outside our group, it is somebody else's and stays as it is.
+    """A custom property that we need. `unique` cannot be added to an existing property. `shared`: if it exists already,
+    outside our group, it belongs to the company and stays as it is.
     """
 
     object_type: str
@@ -39,7 +39,7 @@ class OwnProperty:
 
 
 def own_properties(portal: Portal, process: SalesProcess, wanted: Sequence[OwnProperty]) -> Iterator[Found]:
-    """What to create, restore or set right, object type by object type."""
+    """What to create, restore or correct, for each object type."""
     for object_type in dict.fromkeys(own.object_type for own in wanted):
         mine = [own for own in wanted if own.object_type == object_type]
         live = {known.name: known for known in portal.list_properties(object_type)}
@@ -54,7 +54,7 @@ def own_properties(portal: Portal, process: SalesProcess, wanted: Sequence[OwnPr
 
 
 def described(own: OwnProperty, process: SalesProcess) -> str:
-    """The help text in HubSpot: what the property is for, and which stages cannot be left without it."""
+    """The help text in HubSpot: its purpose, and the stages that cannot be left without it."""
     asked = [
         f"Needed to leave {stage.label}: {criterion.says.rstrip('.')}."
         for stage in process.stages
@@ -66,7 +66,7 @@ def described(own: OwnProperty, process: SalesProcess) -> str:
 
 
 def _looked_at(leaf: Leaf) -> tuple[str | None, ...]:
-    """The deal properties in which a person finds what this evidence is about."""
+    """The deal properties where a person finds this evidence."""
     match leaf:
         case PropertyEvidence():
             return (leaf.property,)
@@ -122,7 +122,7 @@ _WAY_OUT = (
 
 
 def _clash(own: OwnProperty, known: Property) -> str:
-    """What cannot be changed in place; empty when the property will do."""
+    """What cannot be changed in place; empty when the property fits."""
     if known.type != own.type:
         return f"holds {known.type} values, and {own.type} values are needed"
     if own.unique and not known.has_unique_value:
@@ -131,7 +131,7 @@ def _clash(own: OwnProperty, known: Property) -> str:
 
 
 def _differences(own: OwnProperty, description: str, known: Property | None) -> tuple[Difference, ...]:
-    """Field by field; of a new property all that is set."""
+    """The differences by field; all fields of a new property."""
     fields: list[tuple[str, object, object]] = [
         ("label", known and known.label, own.label),
         ("type", known and known.type, own.type),
@@ -163,8 +163,8 @@ def _create(portal: Portal, own: OwnProperty, description: str) -> None:
 
 
 def _restore(portal: Portal, own: OwnProperty, description: str, known: Property) -> None:
-    """Creating the name of an archived property brings that one back; whether with the new definition is not
-    documented, so it is set as well.
+    """Restore an archived property by creating its name again. Whether it gets the new definition is not documented,
+    so the definition is set as well.
     """
     _create(portal, own, description)
     _set(portal, own, description, known)

@@ -1,7 +1,7 @@
-"""How a flow run is started warm, linked to its deployment.
+"""Starts flow runs in this warm process, each belonging to its deployment.
 
-A run is created from its flow's deployment (so schedules, pauses and the UI know it) and executed here, in this
-process: done after about 0.1 s instead of the seconds a process worker needs to start one.
+A run is created from its flow's deployment (so that schedules, pauses and the UI include it) and executed in this
+process: it is done after about 0.1 s, while a process worker needs seconds to start one.
 """
 
 import importlib
@@ -43,7 +43,7 @@ async def start_run(
     parameters: dict[str, Any],
     idempotency_key: str,
 ) -> FlowRun:
-    """Create a run of this deployment, as Pending so that no other worker takes it up."""
+    """Create a run of this deployment, as Pending so that no other worker takes it."""
     return await client.create_flow_run_from_deployment(
         deployment_id,
         name=name,
@@ -61,11 +61,11 @@ async def claim_run(client: PrefectClient, flow_run_id: UUID) -> bool:
 
 
 async def execute(flow: Flow[Any, Any], run: FlowRun) -> State[Any]:
-    """Run it in this process and return its final state; what the flow raised is in the state.
+    """Run it in this process and return its final state, which holds an error of the flow.
 
     The engine gets a copy without the deployment id: with it, every run would start a suspension observer
     whose thread blocks this loop (measured: 3.4-4.6 runs/s instead of 13). The server's row keeps its
-    deployment; what is lost is suspending this one run from the UI.
+    deployment; only suspending this run from the UI does not work.
     """
     copy = run.model_copy(update={"deployment_id": None})
     state = await run_flow_async(flow, flow_run=copy, parameters=run.parameters, return_type="state")
@@ -74,7 +74,7 @@ async def execute(flow: Flow[Any, Any], run: FlowRun) -> State[Any]:
 
 
 async def mark_crashed(client: PrefectClient, flow_run_id: str, why: str) -> None:
-    """Show a run whose worker died as Crashed; an ended run is left alone."""
+    """Mark a run whose worker died as Crashed; leave an ended run alone."""
     try:
         run = await client.read_flow_run(UUID(flow_run_id))
         if run.state is not None and not run.state.is_final():

@@ -1,8 +1,8 @@
-"""The worker's connection to the Prefect server, quick where Prefect's own client is slow.
+"""The worker's connection to the Prefect server, with faster retries than Prefect's own client.
 
 A SQLite-backed server answers 503 whenever two writers meet. Prefect's client then sleeps two seconds and more
-(measured; the base cannot be set), during which the worker's lane stands still. The other writer is done within
-milliseconds, so this asks again at once, a few times, before it leaves the matter to Prefect's client.
+(measured; the base cannot be set), during which the worker's lane is blocked. The other writer is done within
+milliseconds, so this retries at once, a few times, before Prefect's client waits.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ async def is_listening() -> bool:
 
 
 def client_context() -> AsyncClientContext:
-    """A context whose client everything in this process shares: each run would else build one of its own."""
+    """A context with one client for the whole process: otherwise each run would build its own."""
     transport = QuickRetry(httpx.AsyncHTTPTransport(retries=3))
     context = AsyncClientContext(httpx_settings={"transport": transport})
-    # `get_client()` hands the shared client out only to callers with the same settings; they ask with none.
+    # `get_client()` gives the shared client only to callers with the same settings; they ask with none.
     context._httpx_settings = None
     return context

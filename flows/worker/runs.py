@@ -1,5 +1,5 @@
-"""What every event-driven flow does inside Prefect: take the events it was given, prepare them in bulk, handle each in
-a task of its own, and show how each ended.
+"""What every event-driven flow does inside Prefect: take its events, prepare them in bulk, handle each in its own
+task, and show how each ended.
 
 An event that fails parks alone; the rest goes on. The ledger is the record, Prefect the view: nothing here
 relies on Prefect for safety, and parameters are ids only.
@@ -37,10 +37,10 @@ _DEAD_SHOWN = 50
 
 
 class ParkedError(FlowError):
-    """The event was put back: the text says why and when it is tried again (no personal data)."""
+    """The event was put back: the text says why and when the next try is (no personal data)."""
 
 
-class BuriedError(FlowError):
+class DeadLetteredError(FlowError):
     """The event was dead-lettered: the text says why (no personal data)."""
 
 
@@ -59,7 +59,7 @@ _work: ContextVar[_Work] = ContextVar("dealflow_work")
 async def handle_events(
     name: str, event_ids: Sequence[int] | None, deal_ids: Sequence[str] | None = None
 ) -> State[Any]:
-    """A run of this flow: for these inbox rows; with `deal_ids`, an operator's order, put into the inbox first."""
+    """Run the flow for these inbox rows; with `deal_ids` (an operator's order) put events into the inbox."""
     flow = FLOWS[name]
     if deal_ids and flow.ordered_as:
         return await _order_for_deals(flow.ordered_as, deal_ids)
@@ -68,7 +68,7 @@ async def handle_events(
 
 
 async def run(name: str, **options: Any) -> State[Any]:
-    """A run of a flow that finds its own work, with its artifacts shown."""
+    """Run a flow that finds its own work, and publish its artifacts."""
     async with services.use() as s:
         done: Finished = await FLOWS[name].load().run(s, **options)
     for artifact in done.artifacts:
@@ -83,8 +83,8 @@ async def run(name: str, **options: Any) -> State[Any]:
 async def run_events(event_ids: Sequence[int] | None, *, prepare: Prepare, handle: Handle) -> State[Any]:
     """Handle these inbox rows and return the state that the flow run ends in.
 
-    Rows that another worker holds or that have ended are left alone. Completed: all ended; Held: some wait
-    for a person; Failed "Parked": some are tried again later; Failed "DeadLetter": some were given up.
+    Rows that another worker holds or that have ended are skipped. Completed: all ended; Held: some wait
+    for a person; Failed "Parked": some are tried again later; Failed "DeadLetter": some are dead.
     """
     async with services.use() as s:
         events = await take(s, list(event_ids or []))
@@ -96,7 +96,7 @@ async def run_events(event_ids: Sequence[int] | None, *, prepare: Prepare, handl
         token = _work.set(work)
         try:
             gate = asyncio.Semaphore(_AT_ONCE)
-            # All come to an end before one's trouble (Prefect going away) is passed on.
+            # All tasks end before the error of one (Prefect unavailable) is raised.
             came = await asyncio.gather(*(_one(e, gate) for e in ready), return_exceptions=True)
         finally:
             _work.reset(token)
@@ -109,12 +109,12 @@ async def run_events(event_ids: Sequence[int] | None, *, prepare: Prepare, handl
 
 
 async def _nothing_taken(s: Services, event_ids: list[int]) -> State[Any]:
-    """Why there was nothing to do: handled already, in other hands, or given up."""
+    """Why there was nothing to do: already handled, held by another worker, or dead."""
     async with s.ledger.read() as tx:
         dead = [e for e in await inbox.load(tx, event_ids) if e.state == "dead"]
     if dead:
         return Failed(name="DeadLetter", message=f"{len(dead)} dead. {dead[0].reason}")
-    return Completed(message="Nothing to do: the events are handled or in other hands.")
+    return Completed(message="Nothing to do: the events are handled or held by another worker.")
 
 
 async def _one(event: Event, gate: asyncio.Semaphore) -> None:
@@ -127,19 +127,19 @@ async def _one(event: Event, gate: asyncio.Semaphore) -> None:
 
 @task(name="handle-event", persist_result=False, cache_policy=NO_CACHE, retries=0)
 async def _handle_event(event_id: int) -> str:
-    """One event. Fails visibly when the event was parked or dead-lettered; that is written down already."""
+    """One event. Fails visibly when the event was parked or dead-lettered; that is stored already."""
     work = _work.get()
     ended = await finish(work.events[event_id], work.handle, work.prepared[event_id], work.services)
     work.ended[event_id] = ended
     if ended.state == "dead":
-        raise BuriedError(ended.reason)
+        raise DeadLetteredError(ended.reason)
     if ended.state == "parked":
         raise ParkedError(ended.reason)
     return ended.reason
 
 
 def _final(ended: Sequence[Ended]) -> State[Any]:
-    """The flow run's state: the worst of its events names it."""
+    """The flow run's state: that of its worst event."""
     states = [e.state for e in ended]
     first = {e.state: e.reason for e in reversed(ended)}
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
@@ -153,7 +153,7 @@ def _final(ended: Sequence[Ended]) -> State[Any]:
 
 
 async def _show(s: Services, ended: Sequence[Ended]) -> None:
-    """One artifact a deal, whose key makes it the deal's time line in the UI; nothing where nothing happened."""
+    """Publish one artifact for each deal, whose key makes it the deal's timeline in the UI; none without steps."""
     told: dict[str, Ended] = {}
     for one in ended:
         silent = one.state in ("ignored", "lost") or (
@@ -175,7 +175,7 @@ async def _show(s: Services, ended: Sequence[Ended]) -> None:
 
 
 async def _show_dead_letters(s: Services) -> None:
-    """The list of what was given up, as an artifact, whenever it has changed; also that there is none any more."""
+    """Publish the list of dead letters as an artifact whenever it has changed, also when it is empty again."""
     async with s.ledger.turn(DEAD_LETTERS):
         async with s.ledger.read() as tx:
             dead = await inbox.listing(tx, states=("dead",), limit=_DEAD_SHOWN)
@@ -188,7 +188,7 @@ async def _show_dead_letters(s: Services) -> None:
             await acreate_markdown_artifact(
                 markdown=dead_letters(s, dead, in_all),
                 key=DEAD_LETTERS,
-                description=f"{in_all} event(s) given up" if dead else "None: nothing is given up",
+                description=f"{in_all} dead event(s)" if dead else "None",
             )
         except Exception:
             log.warning("dead letters not shown", exc_info=True)
@@ -198,9 +198,9 @@ async def _show_dead_letters(s: Services) -> None:
 
 
 def dead_letters(s: Services, dead: Sequence[Event], in_all: int) -> str:
-    """The events that were given up, newest first, as Markdown: why, and what a person can do."""
+    """The dead events, newest first, as Markdown: why, and what a person can do."""
     if not dead:
-        return "### Dead letters: none\n\nNo event is given up."
+        return "### Dead letters: none\n\nNo event is dead."
     lines = [
         f"### Dead letters: {in_all}",
         "",
@@ -220,7 +220,7 @@ def dead_letters(s: Services, dead: Sequence[Event], in_all: int) -> str:
 
 
 async def _name_after_deal(ended: Sequence[Ended]) -> None:
-    """A run that only now learnt which deal it is about (a lead's) gets the deal into its name and tags."""
+    """Add the deal to the name and tags of a run whose deal was unknown at its start (a lead)."""
     run = get_run_context().flow_run  # type: ignore[union-attr]
     deal_id = ended[0].deal_id if len(ended) == 1 else None
     if run is None or not deal_id or deal_id in (run.name or ""):
@@ -236,7 +236,7 @@ async def _name_after_deal(ended: Sequence[Ended]) -> None:
 
 
 def report(s: Services, deal_id: str, ended: Ended) -> str:
-    """What was done for a deal and why, as Markdown: links first, then a table."""
+    """The steps done for a deal and their reasons, as Markdown: links first, then a table."""
     event, outcome = ended.event, ended.outcome
     links = {"Deal": s.deal_url(deal_id), **(outcome.links if outcome else {})}
     lines = [f"### Deal {deal_id}: {ended.reason}", ""]
@@ -259,7 +259,7 @@ def _cell(text: str) -> str:
 
 
 async def _order_for_deals(kind: str, deal_ids: Sequence[str]) -> State[Any]:
-    """An operator asked for this in the Prefect UI: put it into the inbox, where each deal's order is kept."""
+    """Put an operator's order from the Prefect UI into the inbox, which keeps the order for each deal."""
     asked = list(dict.fromkeys(str(d).strip() for d in deal_ids))
     run_id = str(get_run_context().flow_run.id)  # type: ignore[union-attr]
     async with services.use() as s:

@@ -1,4 +1,4 @@
-"""An event from claimed to settled, without Prefect: handle it, and write down how it ended or when it is tried again.
+"""Takes an event from claimed to settled, without Prefect: handles it, and stores the result or the next try.
 
 `runs.py` does this inside Prefect runs; a rehearsal or a test does it directly.
 """
@@ -22,13 +22,13 @@ from flows.services import Services, SetupError
 log = logging.getLogger(__name__)
 
 Prepare = Callable[[Sequence[Event], Services], Awaitable[Any]]
-"""Reads in bulk what the events need; raises only what concerns them all."""
+"""Reads in bulk what the events need; raises only errors that affect all of them."""
 Handle = Callable[[Event, Any, Services], Awaitable[Outcome]]
-"""Handles one event with what `prepare` gave."""
+"""Handles one event with the result of `prepare`."""
 
 
 class UnsettledError(FlowError):
-    """A run ended without settling its event: it must not be repeated at once, for ever."""
+    """A run ended without settling its event: it must not be repeated at once, forever."""
 
     def __str__(self) -> str:
         return "the run ended without settling the event: see its logs in Prefect"
@@ -36,7 +36,7 @@ class UnsettledError(FlowError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How one event came out of a try. `state`: done, ignored, held, parked, dead, or lost (another worker has it)."""
+    """The result of one try of an event. `state`: done, ignored, held, parked, dead, lost (another worker has it)."""
 
     event: Event
     state: str
@@ -45,12 +45,12 @@ class Ended:
 
     @property
     def deal_id(self) -> str | None:
-        """The deal it turned out to be about."""
+        """The deal of the event, which may be known only afterwards."""
         return (self.outcome.deal_id if self.outcome else None) or self.event.deal_id
 
 
 async def take(s: Services, event_ids: Sequence[int]) -> list[Event]:
-    """The rows this process holds; rows nobody holds are claimed first (a run that was retried from the UI)."""
+    """The rows that this process holds; unclaimed rows are claimed first (a run that was retried from the UI)."""
     async with s.ledger.write() as tx:
         rows = await inbox.load(tx, event_ids)
         ours = [r for r in rows if r.state == "claimed" and r.lease_owner == s.owner]
@@ -71,9 +71,9 @@ async def take(s: Services, event_ids: Sequence[int]) -> list[Event]:
 async def prepare_all(
     events: Sequence[Event], prepare: Prepare, s: Services
 ) -> tuple[dict[int, Any], list[Ended]]:
-    """What `prepare` gives for each event, and how those ended for which it failed.
+    """The result of `prepare` for each event, and the end of those for which it failed.
 
-    Passing trouble parks them all. Lasting trouble may be the fault of one: then each is prepared alone.
+    A transient error parks all of them. Another error may be caused by one: then each is prepared alone.
     """
     try:
         shared = await prepare(events, s)
@@ -93,7 +93,7 @@ async def prepare_all(
 
 
 async def finish(event: Event, handle: Handle, prepared: Any, s: Services) -> Ended:
-    """Handle one event and settle it; never raises what the event itself caused."""
+    """Handle one event and settle it; never raises an error of the event itself."""
     try:
         outcome = await handle(event, prepared, s)
     except Exception as problem:
@@ -106,7 +106,7 @@ async def finish(event: Event, handle: Handle, prepared: Any, s: Services) -> En
 
 
 async def fail(event: Event, problem: Exception, s: Services) -> Ended:
-    """Put a failed event back, or bury it when trying again cannot help: its deal's owner is then told."""
+    """Park a failed event, or dead-letter it when a retry cannot help; the deal's owner is then notified."""
     if isinstance(problem, LeaseLostError):
         return Ended(event, "lost", str(problem))
     now = s.clock()
@@ -166,7 +166,7 @@ async def _settle(event: Event, outcome: Outcome, s: Services) -> None:
 
 
 def _stuck(event: Event, deal_id: str | None, reason: str) -> list[NewEvent]:
-    """What asks for a task for the deal's owner, recorded in the transaction that buries the event."""
+    """The event that creates a task for the deal's owner, recorded in the transaction that dead-letters this event."""
     if deal_id is None or event.kind == DEAL_STUCK:
         return []
     about = {"event_id": event.id, "kind": event.kind, "reason": reason}
@@ -177,24 +177,24 @@ _UNDERSTOOD = (ConnectorError, StillUnknownError, QuarantinedError, SetupError, 
 
 
 def verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]:
-    """What a try that raised this comes to: parked with the seconds to wait, or dead."""
+    """The state after a try that raised this: parked with the seconds to wait, or dead."""
     first_s, max_s = s.settings.worker_park_first_s, s.settings.worker_park_max_s
     hint_s = problem.retry_after_s if isinstance(problem, ConnectorError) else None
     delay_s = park_delay_s(event.failures + 1, first_s=first_s, max_s=max_s, hint_s=hint_s, dice=s.dice)
     if isinstance(problem, (TransientError, StillUnknownError)):
         return "parked", delay_s
     if isinstance(problem, ConnectorError) and problem.applied == "maybe":
-        return "parked", delay_s  # the effect is in doubt: the next try looks at the vendor first
+        return "parked", delay_s  # the outcome is unknown: the next try checks the vendor first
     if isinstance(problem, (AuthError, SetupError)):
         return "parked", max(delay_s, min(60.0, max_s))
     if isinstance(problem, (RejectedError, QuarantinedError)):
         return "dead", 0.0
-    # Every so many: what failed before may have been a vendor's long absence.
+    # Every so many: the earlier failures may have been a vendor's long outage.
     return ("dead", 0.0) if (event.failures + 1) % ODD_TRIES == 0 else ("parked", delay_s)
 
 
 def reason_of(problem: Exception) -> str:
-    """What happened, for people. Texts of unknown errors stay out: they may hold personal data."""
+    """The error as a text for people. Texts of unknown errors are left out: they may hold personal data."""
     if isinstance(problem, _UNDERSTOOD):
         return str(problem)
     return f"{type(problem).__name__} in our own code: see the worker's log"

@@ -1,8 +1,8 @@
-"""`dealflow worker`: a long-lived process that claims due events, runs their flows warm, and takes up what the
+"""`dealflow worker`: a long-lived process that claims due events, runs their flows warm, and runs what the
 Prefect schedule or an operator has asked for.
 
 Woken at once by the gateway (UDP on loopback) or by PostgreSQL (LISTEN), with a slow poll as the safety net.
-While the Prefect server is away it waits with back-off and says so; nothing is lost.
+While the Prefect server is unavailable it waits with back-off and reports it; nothing is lost.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from flows.deals.stage_entries import watch_from_now
 from flows.errors import FlowError
 from flows.ledger import inbox, presence
 from flows.ledger.inbox import Event
-from flows.ledger.wake import Waker
+from flows.ledger.wake import WakeListener
 from flows.processes import EVENTS, FLOWS, flow_for
 from flows.services import Services, SetupError, open_services, process_place
 from flows.worker.dispatch import (
@@ -57,18 +57,18 @@ _SCHEDULE_EVERY_S = 5.0
 _HEARTBEAT_EVERY_S = 5.0
 _AWAY_FIRST_S, _AWAY_MAX_S = 1.0, 30.0
 _ANSWER_S = 15.0
-"""Seconds in which Prefect answers or counts as away. Its client alone would wait five times a minute for a server
-that takes connections and says nothing (PREFECT_API_REQUEST_TIMEOUT 60, PREFECT_CLIENT_MAX_RETRIES 5)."""
+"""Seconds after which Prefect counts as unavailable. Its client alone would wait five times a minute for a server
+that accepts connections and does not answer (PREFECT_API_REQUEST_TIMEOUT 60, PREFECT_CLIENT_MAX_RETRIES 5)."""
 _AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
 
 
 class PrefectAwayError(FlowError):
-    """A call to the Prefect server failed; the cause says how. Whatever else breaks a claim is the ledger's trouble."""
+    """A call to the Prefect server failed; the cause has details. Any other error of a claim is the ledger's."""
 
 
 @contextlib.asynccontextmanager
 async def _asking_prefect() -> AsyncIterator[None]:
-    """By type alone an OSError tells nothing: a database that is away raises the same. Only what was asked does."""
+    """Turn errors into PrefectAwayError. The type alone does not help: an unavailable database raises OSError too."""
     try:
         async with asyncio.timeout(_ANSWER_S):
             yield
@@ -79,13 +79,13 @@ async def _asking_prefect() -> AsyncIterator[None]:
 
 
 class Worker:
-    """One worker process. `run()` returns after `stop()`, once what is under way has ended."""
+    """One worker process. `run()` returns after `stop()`, once running work has ended."""
 
     def __init__(self, s: Services, client: PrefectClient, *, wait_s: float = 0) -> None:
         self._s = s
         self._client = client
         self._stop = asyncio.Event()
-        self._waker = Waker(s.ledger)
+        self._wake_listener = WakeListener(s.ledger)
         self._deployments: dict[str, DeploymentResponse] = {}
         self._deployments_at = float("-inf")
         self._wait_s = wait_s
@@ -100,19 +100,19 @@ class Worker:
         self._away_s = _AWAY_FIRST_S
         self._schedule_note: str | None = None
         self._lanes = asyncio.Semaphore(s.settings.worker_lanes)
-        self._sweeps = asyncio.Semaphore(1)  # a long sweep must not keep leads and contracts waiting
+        self._sweeps = asyncio.Semaphore(1)  # a long sweep must not delay leads and contracts
 
     def stop(self) -> None:
-        """Finish what is under way, then return from `run`."""
+        """Finish running work, then return from `run`."""
         self._stop.set()
-        self._waker.wake()
+        self._wake_listener.wake()
 
     async def run(self) -> None:
-        """Claim, run, repeat, until stopped."""
-        await self._waker.open()
+        """Claim and run until stopped."""
+        await self._wake_listener.open()
         await self._report()
         for module in FLOWS:
-            load_flow(module)  # importing takes seconds: before the first event, not with it
+            load_flow(module)  # importing takes seconds: do it before the first event
         async with self._s.ledger.write() as tx:
             self._ledger_id = await presence.ledger_id(tx, now=self._s.clock())
         await self._take_over_from_the_dead()
@@ -130,15 +130,15 @@ class Worker:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await self._waker.close()
+            await self._wake_listener.close()
             with contextlib.suppress(Exception):
                 async with self._s.ledger.write() as tx:
                     await presence.leave(tx, self._s.owner)
 
     async def _loop(self) -> None:
-        """Whenever a lane is free: claim what is due for one flow, and run it there.
+        """Whenever a lane is free, claim the due events of one flow and run them there.
 
-        Trouble with the database or with Prefect never ends the loop: it backs off and goes on.
+        An error of the database or of Prefect never ends the loop: it backs off and continues.
         """
         while not self._stop.is_set():
             if self._trouble is not None:
@@ -165,13 +165,13 @@ class Worker:
         task.add_done_callback(self._running.discard)
 
     async def _back_off(self) -> None:
-        """Say what is wrong and wait, longer each time until something works again."""
+        """Report the problem and wait, longer each time until it works again."""
         problem, self._trouble = self._trouble, None
         self._prefect_ok = not isinstance(problem, PrefectAwayError)
         who = "ledger" if self._prefect_ok else "Prefect server"
         what = type((problem and problem.__cause__) or problem).__name__
-        self._note = f"{who} away: {what}"
-        log.warning("%s away, next try in %.0f s: %s", who, self._away_s, what)
+        self._note = f"{who} unavailable: {what}"
+        log.warning("%s unavailable, next try in %.0f s: %s", who, self._away_s, what)
         await self._pause(self._away_s)
         self._away_s = min(_AWAY_MAX_S, self._away_s * 2)
 
@@ -179,7 +179,7 @@ class Worker:
         self._away_s, self._prefect_ok, self._note = _AWAY_FIRST_S, True, self._schedule_note
 
     async def _idle(self) -> None:
-        """Until somebody knocks or the next row falls due."""
+        """Wait until woken or until the next row is due."""
         if self._trouble is not None or self._stop.is_set():
             return
         try:
@@ -188,10 +188,10 @@ class Worker:
             self._trouble = problem
             return
         self._all_well()
-        await self._waker.wait(seconds)
+        await self._wake_listener.wait(seconds)
 
     async def _claim(self) -> tuple[str, list[Event]] | None:
-        """The oldest due event and all others for the same flow, under our lease."""
+        """Claim the oldest due event and all others of the same flow."""
         await self._refresh_deployments()
         self._paused = [kind for kind, event in EVENTS.items() if self._deployments[event.flow].paused]
         now, settings = self._s.clock(), self._s.settings
@@ -212,7 +212,7 @@ class Worker:
         return (flow.name, events) if events else None
 
     async def _run_group(self, module: str, events: list[Event]) -> None:
-        """Few events: a run each, so that each deal has its own in the UI. Many: one run with a task each."""
+        """Run few events in a run each, so that each deal has its own in the UI; many in one run with a task each."""
         few = len(events) < self._s.settings.worker_batch_from and not FLOWS[module].shared_run
         parts = [[event] for event in events] if few else [events]
         try:
@@ -227,20 +227,20 @@ class Worker:
             self._held -= set(ids)
             try:
                 await self._give_back(ids)
-            except Exception as problem:  # their lease will run out
+            except Exception as problem:  # their lease will expire
                 self._trouble = problem
             finally:
                 self._lanes.release()
-                self._waker.wake()
+                self._wake_listener.wake()
 
     async def _run_part(self, module: str, events: list[Event]) -> None:
-        """Raises what kept the run from being created; what happens inside it ends in the ledger."""
+        """Raises errors of creating the run; errors inside it go to the ledger."""
         run = await self._create_run(module, events)
         try:
             await execute(load_flow(module), run)
         except Exception:
             log.exception("a run broke outside its events' handling flow=%s", module)
-        for event in events:  # those that it settled are no longer ours, and are left alone
+        for event in events:  # settled ones are no longer ours and are left alone
             await fail(event, UnsettledError(), self._s)
 
     async def _create_run(self, module: str, events: list[Event]) -> FlowRun:
@@ -268,12 +268,12 @@ class Worker:
         return run
 
     def _run_key(self, events: Sequence[Event]) -> str:
-        """Names these events at this try: creating the run again (an answer was lost) gives the same run."""
+        """Identifies these events at this attempt: creating the run again (after a lost answer) gives the same run."""
         tries = ",".join(f"{e.id}.{e.attempts}" for e in events)
         return hashlib.sha256(f"{self._ledger_id}:{tries}".encode()).hexdigest()
 
     async def _give_back(self, ids: Sequence[int]) -> None:
-        """Rows that no run took up (the server went away before it began) fall due again now, uncounted."""
+        """Make rows due again that no run started (the server became unavailable); the attempt does not count."""
         async with self._s.ledger.write() as tx:
             await inbox.give_back(tx, ids, owner=self._s.owner, now=self._s.clock())
 
@@ -303,7 +303,7 @@ class Worker:
         return None
 
     async def _idle_s(self) -> float:
-        """Until the next row falls due, at most the poll interval."""
+        """Seconds until the next row is due, at most the poll interval."""
         poll_s = self._s.settings.worker_poll_s
         async with self._s.ledger.read() as tx:
             due = await inbox.next_due(tx, not_kinds=self._paused)
@@ -320,7 +320,7 @@ class Worker:
             name=self._s.owner,
             started_at=self._started_at,
             seen_at=self._s.clock(),
-            wake_port=self._waker.port,
+            wake_port=self._wake_listener.port,
             prefect_ok=self._prefect_ok,
             note=self._note,
         )
@@ -328,7 +328,7 @@ class Worker:
             await presence.report(tx, worker)
 
     async def _warm_up(self) -> None:
-        """What the first event would otherwise wait for. Trouble here stops nothing: the event will meet it."""
+        """Do what the first event would otherwise wait for. An error here stops nothing: the event will meet it."""
         try:
             await self._s.portal()
         except (ConnectorError, SetupError) as problem:
@@ -351,7 +351,7 @@ class Worker:
                         await inbox.renew(tx, sorted(self._held), owner=self._s.owner, until=until)
 
     async def _take_over_from_the_dead(self) -> None:
-        """Leases of workers of this machine that are no longer there end now; their runs are shown as crashed."""
+        """End the leases of dead workers of this machine now, and mark their runs as crashed."""
         async with self._s.ledger.write() as tx:
             dead = [owner for owner in await inbox.lease_owners(tx) if _is_dead_neighbour(owner)]
             freed = await inbox.free_leases(tx, dead, now=self._s.clock())
@@ -361,7 +361,7 @@ class Worker:
             log.warning("took over from dead workers workers=%s events=%s", len(dead), len(freed))
 
     async def _follow_schedule(self) -> None:
-        """Take up scheduled runs (cron, or "Run" in the UI) of our deployments, as a work pool's worker does."""
+        """Run scheduled runs (cron, or "Run" in the UI) of our deployments, as a work pool's worker does."""
         while True:
             try:
                 async with asyncio.timeout(_ANSWER_S):
@@ -436,8 +436,8 @@ async def serve(s: Services, ready: Callable[[Worker], None], *, wait_s: float =
         raise SetupError(
             "PREFECT_API_URL is not set: name the Prefect server, e.g. http://127.0.0.1:4200/api"
         )
-    # The version check would make a worker fail that starts while the server is away: it waits instead.
-    # Both client contexts are held open for the process's life: each run would else build its own.
+    # The version check would fail a worker that starts while the server is unavailable: it waits instead.
+    # Both client contexts are held open for the process's life: otherwise each run would build its own.
     with (
         services.override(s),
         temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}),
@@ -452,8 +452,8 @@ async def serve(s: Services, ready: Callable[[Worker], None], *, wait_s: float =
 def run(settings: Settings, *, wait_s: float = 0) -> None:
     """`dealflow worker`: until SIGTERM or SIGINT, then finish what is under way. Raises what `serve` raises.
 
-    The loop runs beside the main thread: Prefect's engine puts its own SIGTERM handler in place for each run,
-    which would tear the run (and the worker) down. Outside the main thread it cannot, and the signals stay ours.
+    The loop runs outside the main thread: Prefect's engine installs its own SIGTERM handler for each run, which would
+    stop the run and the worker. Outside the main thread it cannot, and the signals stay ours.
     """
     stopping = threading.Event()
     tell: list[Callable[[], object]] = []

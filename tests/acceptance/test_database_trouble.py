@@ -1,4 +1,4 @@
-"""The ledger's database goes away, is locked, or its disk is full: what was acknowledged is there, the rest got 503."""
+"""The ledger's database is away, locked, or its disk is full: acknowledged deliveries are stored, others get 503."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ def _buyer(number: int) -> dict[str, str]:
 
 
 def _until_taken(stack: Stack, number: int) -> int:
-    """Send a lead as a web form with patience does; how many answers were 503."""
+    """Send a lead as a web form with retries does; returns how many answers were 503."""
     for refused in range(60):
         status = stack.lead(**_buyer(number)).status_code
         if status == 202:
@@ -49,23 +49,23 @@ def _one_deal_each(stack: Stack, count: int) -> None:
     assert len(keys) == len(set(keys)) == count
     assert len(stack.records("contacts")) == len(stack.records("companies")) == count
     states = stack.health()["inbox"]
-    states.pop("ignored", None)  # HubSpot's word about what we wrote ourselves
+    states.pop("ignored", None)  # HubSpot's echoes of our own writes
     assert states == {"done": count}
-    stack.until("all is well again", lambda: stack.health()["ok"])
+    stack.until("everything works again", lambda: stack.health()["ok"])
 
 
 @pytest.mark.postgres
 def test_postgresql_restarts_under_the_gateway_and_the_worker(
     stack: Stack, postgres_server: Any, migrated_template: Any
 ) -> None:
-    """Connections are cut and refused while leads come in and are handled: 503, then on by itself, nothing lost."""
+    """Connections are cut and refused while leads come in and are handled: 503, then recovery, nothing lost."""
     if postgres_server.why_not:
         pytest.skip(f"no PostgreSQL server: {postgres_server.why_not}")
     template = sa.make_url(migrated_template("postgresql")).database or ""
     url = sa.make_url(postgres_server.database(template=template))
-    door = Forwarder((url.host or HOST, url.port or 5432))
+    forwarder = Forwarder((url.host or HOST, url.port or 5432))
     try:
-        stack.database_url = url.set(host=HOST, port=door.port).render_as_string(hide_password=False)
+        stack.database_url = url.set(host=HOST, port=forwarder.port).render_as_string(hide_password=False)
         stack.start(DEALFLOW_WORKER_LEASE_S="8")
         worker = stack.worker.process.pid
         slow = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 2, "times": 1}
@@ -73,26 +73,26 @@ def test_postgresql_restarts_under_the_gateway_and_the_worker(
         for number in range(3):
             assert stack.lead(**_buyer(number)).status_code == 202
         stack.until(
-            "a run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+            "a run has started", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
         )
-        door.cut()
+        forwarder.cut()
         for number in range(3, 6):
             assert stack.lead(**_buyer(number)).status_code == 503
         assert httpx.get(f"{stack.gateway}/healthz", trust_env=False).status_code == 503
-        time.sleep(2.5)  # the run ends, and cannot write down how
-        door.restore()
+        time.sleep(2.5)  # the run ends, and cannot store its result
+        forwarder.restore()
         for number in range(3, 6):
             _until_taken(stack, number)
         _one_deal_each(stack, 6)
         assert stack.worker.process.pid == worker and stack.worker.process.poll() is None
     finally:
         stack.stop()
-        door.close()
+        forwarder.close()
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Somebody else holds SQLite's write lock: a backup tool, a person with a shell."""
+    """Another process holds SQLite's write lock: a backup tool, a person with a shell."""
     program = (
         "import sqlite3, sys\n"
         "held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\n"
@@ -112,25 +112,25 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def test_sqlite_locked_for_longer_than_anybody_waits(stack: Stack) -> None:
-    """A delivery that cannot be stored gets 503; gateway and worker go on by themselves when the lock is gone."""
+    """A delivery that cannot be stored gets 503; gateway and worker recover when the lock is released."""
     stack.start(DEALFLOW_WORKER_LEASE_S="8")
     worker = stack.worker.process.pid
     slow = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 2, "times": 1}
     assert stack.hubspot.post("/_sandbox/faults", json=slow).status_code == 201
     assert stack.lead(**_buyer(0)).status_code == 202
     stack.until(
-        "a run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+        "a run has started", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
     )
     with _locked(stack.home / "ledger.db"):
         assert stack.lead(**_buyer(1)).status_code == 503
-        time.sleep(_WORKER_WAITS_S + 2)  # the worker's run ends, and cannot write down how
+        time.sleep(_WORKER_WAITS_S + 2)  # the worker's run ends, and cannot store its result
     assert _until_taken(stack, 1) == 0
     _one_deal_each(stack, 2)
     assert stack.worker.process.pid == worker and stack.worker.process.poll() is None
 
 
 def test_sqlite_when_the_disk_is_full(tmp_path: Path) -> None:
-    """A commit that finds no space: 503, nothing half-stored; with space again the same process goes on."""
+    """A commit without disk space: 503, nothing half-stored; with space again the same process continues."""
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DEALFLOW_")} | {
         "DEALFLOW_HOME": str(tmp_path),
@@ -159,7 +159,7 @@ def test_sqlite_when_the_disk_is_full(tmp_path: Path) -> None:
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
         answers = {n: send(n) for n in range(3, 40)}
         assert set(answers.values()) == {202, 503}
-        # What is left of the last page may still hold a look or two.
+        # The rest of the last page may still hold a row or two.
         looks = [httpx.get(f"{url}/healthz", trust_env=False).json()["ledger"] for _ in range(20)]
         assert looks[-1] == "OperationalError"
         taken += [n for n, status in answers.items() if status == 202]
@@ -175,7 +175,7 @@ def test_sqlite_when_the_disk_is_full(tmp_path: Path) -> None:
 
 
 def _holds_exactly(ledger: Path, numbers: list[int]) -> None:
-    """A delivery and an event for each lead that was acknowledged, and for no other."""
+    """There is a delivery and an event for each acknowledged lead, and for no other."""
     with contextlib.closing(sqlite3.connect(ledger)) as db:
         assert db.execute("pragma integrity_check").fetchone() == ("ok",)
         stored = [body for (body,) in db.execute("select body from deliveries")]

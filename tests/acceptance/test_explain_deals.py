@@ -1,4 +1,4 @@
-"""The flow explain-deals under a real Prefect server: what it shows, how it ends, and the gateway's page of it."""
+"""The flow explain-deals under a real Prefect server: its artifacts, its state, and the gateway's page."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ OPS = ("ops", "test-ops-password")
 
 
 def _run(stack: Stack, **parameters: Any) -> dict[str, Any]:
-    """A run started by hand, taken up by the worker; as it ended."""
+    """Start a run by hand and return it when the worker has ended it."""
     deployment = stack.prefect.get("/deployments/name/explain-deals/explain-deals")
     made = stack.prefect.post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
     path = f"/flow_runs/{made['id']}"
@@ -32,12 +32,12 @@ def _artifact(stack: Stack, key: str) -> str:
 
 
 def test_deals_without_proof_are_shown(stack: Stack) -> None:
-    """The list and one deal's explanation as artifacts without personal data; the run says `Unproven`; the gateway
-    shows the list and how old it is.
+    """The list and one deal's explanation are artifacts without personal data; the run ends as `Unproven`; the gateway
+    shows the list and its age.
     """
     stack.start(DEALFLOW_OPS_PASSWORD=OPS[1])
     before = httpx.get(f"{stack.gateway}/deals", auth=OPS, trust_env=False)
-    assert before.status_code == 200 and "Nobody has looked yet" in before.text
+    assert before.status_code == 200 and "There is no list yet" in before.text
     assert httpx.get(f"{stack.gateway}/deals", trust_env=False).status_code == 401
     stack.lead()
     first = stack.until("the lead is a deal", lambda: stack.records("deals"))[0]
@@ -60,11 +60,11 @@ def test_deals_without_proof_are_shown(stack: Stack) -> None:
     ended = _run(stack, deal_ids=[first["id"], "999999"])
     assert (ended["state_type"], ended["state"]["message"]) == ("FAILED", "HubSpot has no deal 999999")
     one = _artifact(stack, f"explain-{first['id']}")
-    assert "stands in **Closing**. The gate to **Account management (Won)** is **shut**" in one
+    assert "is in **Closing**. The gate to **Account management (Won)** is **shut**" in one
     assert "| **not met** | Every signer has signed the contract<br>`contract_signed` |" in one
     assert not re.search(r"ada|byron|engines\.example|24000", listed + one, re.IGNORECASE)
 
     page = httpx.get(f"{stack.gateway}/deals", auth=OPS, trust_env=False).text
-    assert f'href="deals/{first["id"]}?stage=closing"' in page and "looked " in page and "s ago" in page
+    assert f'href="deals/{first["id"]}?stage=closing"' in page and "checked " in page and "s ago" in page
     assert "The positions the buyer asked for are on the deal as line items" in page
     assert "deals without proof</a> <b>1</b>" in httpx.get(stack.gateway, auth=OPS, trust_env=False).text

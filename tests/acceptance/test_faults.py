@@ -1,15 +1,15 @@
-"""Every call of the story goes wrong in every way, once; here a spread sample, all of it in `make crash`."""
+"""Every call of the story fails once in every way; here a sample, all of it in `make crash`."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.amount import is_full
-from tests.proof.desk_stage import open_house
+from tests.proof.desk_harness import open_environment
 from tests.proof.faults import ANY_ID, FAULTS, STORIES, Case, cases_of, learn, run_case, sentences
 
 WRITES = {"^/crm/objects/2026\\-03/emails$", f"^/v3/signature_request/remind/{ANY_ID}$"}
-"""What only the slow buyer's story writes; its reads are left to `make crash`."""
+"""Writes that only the slow buyer's story makes; its reads are left to `make crash`."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.mark.sampled
 async def test_whatever_befalls_a_call_the_end_is_the_same(tmp_path: Path) -> None:
     """Same end state, nothing twice, no hammering; a person is needed only where that is the right end."""
-    async with open_house(tmp_path) as house:
-        calm = await learn(house)
+    async with open_environment(tmp_path) as environment:
+        calm = await learn(environment)
         once_each = cases_of(calm, only=len(calm.endpoints))
         sample = [c for c in once_each if c.endpoint.story == STORIES[0] or c.endpoint.path in WRITES]
         if not is_full():  # each fault once, and each of those writes
@@ -27,19 +27,19 @@ async def test_whatever_befalls_a_call_the_end_is_the_same(tmp_path: Path) -> No
         assert {case.fault for case in sample} == set(FAULTS)
         assert {case.endpoint for case in once_each} == set(calm.endpoints)
         assert {case.endpoint.path for case in sample} >= WRITES
-        tried = [await run_case(house, case, calm) for case in sample]
+        tried = [await run_case(environment, case, calm) for case in sample]
     assert not sentences(tried), sentences(tried)
 
 
 async def test_every_call_of_the_story_is_in_the_matrix(tmp_path: Path) -> None:
-    """The endpoints are learned: what the clients counted, the stand-ins' logs show too, and each is tried with all."""
-    async with open_house(tmp_path) as house:
-        calm = await learn(house)
+    """The endpoints are learned: clients and stand-ins count the same calls, and each is tried with every fault."""
+    async with open_environment(tmp_path) as environment:
+        calm = await learn(environment)
         first = STORIES[0]
         assert sum(e.calls for e in calm.endpoints if e.story == first) == calm.calls[first].total()
         assert {e.path for e in calm.endpoints if e.story == "slow"} > WRITES
         cases = cases_of(calm)
         assert len(cases) == len(set(cases)) == len(calm.endpoints) * len(FAULTS)
         deaf = next(e for e in calm.endpoints if e.path.endswith("send$"))
-        missed = await run_case(house, Case(deaf, FAULTS[0], nth=99), calm)
-    assert missed.verdict.lost == ["the fault never struck"]  # a case that tries nothing is not well
+        missed = await run_case(environment, Case(deaf, FAULTS[0], nth=99), calm)
+    assert missed.verdict.lost == ["the fault never occurred"]  # a case that tries nothing fails

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.proof.prefect_workers import play
 from tests.proof.verdict import Verdict
-from tests.proof.workers import play
 from tests.stack import PrefectServer, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
     indirect=True,
 )
 def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:
-    """The whole path, on both databases: one contract, the signed PDF filed, the deal won, all of it to be seen."""
+    """The whole path, on both databases: one contract, the signed PDF filed, the deal won, all of it visible."""
     stack.database_url = empty_url
     stack.start()
     assert stack.lead().status_code == 202
@@ -71,7 +71,7 @@ def test_the_same_lead_twice_makes_one_deal(shared_stack: Stack) -> None:
 
 
 def test_kill_9_after_the_vendor_took_the_contract(stack: Stack) -> None:
-    """The worker dies between "sent" and "noted": after a restart there is one contract, and the deal is won."""
+    """The worker dies between "sent" and "recorded": after a restart there is one contract, and the deal is won."""
     stack.start()
     stack.lead()
     fault = {"kind": "timeout_after", "path": "/v3/signature_request/send", "delay_s": 60, "times": 1}
@@ -86,19 +86,19 @@ def test_kill_9_after_the_vendor_took_the_contract(stack: Stack) -> None:
     stack.until_quiet()
     stack.assert_done_once()
     crashed = [r for r in stack.prefect.runs(f"deal:{stack.deal_id}") if r["state_type"] == "CRASHED"]
-    assert len(crashed) == 1  # the dead worker's run is shown as what it is
+    assert len(crashed) == 1  # the dead worker's run is shown as crashed
 
 
 @pytest.mark.full
 def test_kill_9_before_the_vendor_took_the_contract(stack: Stack) -> None:
-    """The worker dies before the request arrives: after looking at the vendor it is sent, under the same token."""
+    """The worker dies before the request arrives: after a check at the vendor it is sent, under the same token."""
     stack.start()
     stack.lead()
     fault = {"kind": "timeout_before", "path": "/v3/signature_request/send", "delay_s": 60, "times": 1}
     assert stack.sign.post("/_sandbox/faults", json=fault).status_code == 201
     stack.bring_to_closing()
     stack.until(
-        "the contract is on its way",
+        "the contract is being sent",
         lambda: any(f["hits"] for f in stack.sign.get("/_sandbox/faults").json()),
     )
     stack.kill_worker()
@@ -109,22 +109,22 @@ def test_kill_9_before_the_vendor_took_the_contract(stack: Stack) -> None:
     stack.assert_done_once()
 
 
-def test_kill_9_as_the_worker_has_noted_its_run(tmp_path: Path, prefect_server: PrefectServer) -> None:
-    """Killed at a commit of its own; `make crash` has them all."""
+def test_kill_9_after_the_worker_recorded_its_run(tmp_path: Path, prefect_server: PrefectServer) -> None:
+    """Killed at one of its own commits; `make crash` has them all."""
     verdict, at = Verdict(), 2
     met = play(tmp_path, prefect_server, "after commit in flows.worker.worker._create_run", at, verdict)
     assert verdict.ok, verdict
-    assert len(met) > at  # and the next one went on
+    assert len(met) > at  # and the next one continued
 
 
-def test_sigterm_lets_what_is_under_way_end(stack: Stack) -> None:
-    """A worker that is told to stop in the middle of a run finishes it, exits with 0 and leaves nothing claimed."""
+def test_sigterm_lets_running_work_end(stack: Stack) -> None:
+    """A worker that is stopped in the middle of a run finishes it, exits with 0 and leaves nothing claimed."""
     stack.start()
     fault = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 3, "times": 1}
     assert stack.hubspot.post("/_sandbox/faults", json=fault).status_code == 201
     stack.lead()
     stack.until(
-        "the run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+        "the run has started", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
     )
     worker = stack.worker
     worker.process.terminate()
@@ -137,17 +137,17 @@ def test_sigterm_lets_what_is_under_way_end(stack: Stack) -> None:
 
 
 def test_prefect_server_hangs(stack: Stack) -> None:
-    """A server that takes connections and says nothing counts as away, too; when it comes to, all goes on."""
+    """A server that accepts connections but does not answer counts as unavailable; when it answers, work continues."""
     stack.start()
     stack.prefect.freeze()
     try:
         assert stack.lead().status_code == 202
-        away = stack.until("the worker says so", lambda: _away(stack))
+        away = stack.until("the worker reports it", lambda: _away(stack))
         assert away["ok"] is False
     finally:
         stack.prefect.thaw()
     stack.until("the lead is a deal", lambda: stack.records("deals"))
-    stack.until("all is well again", lambda: stack.health()["ok"])
+    stack.until("everything works again", lambda: stack.health()["ok"])
     stack.until_quiet()
     assert len(stack.records("deals")) == 1
 
@@ -164,7 +164,7 @@ def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
     for buyer in buyers[:5]:
         assert stack.lead(**buyer).status_code == 202
     stack.until(
-        "a run is under way", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
+        "a run has started", lambda: any(f["hits"] for f in stack.hubspot.get("/_sandbox/faults").json())
     )
     stack.prefect.stop()
     try:
@@ -179,7 +179,7 @@ def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
     keys = [d["properties"]["dealflow_lead_key"] for d in stack.records("deals")]
     assert len(keys) == len(set(keys)) == len(stack.records("contacts")) == 10
     states = stack.health()["inbox"]
-    states.pop("ignored", None)  # HubSpot's word about what we wrote ourselves
+    states.pop("ignored", None)  # HubSpot's echoes of our own writes
     assert states == {"done": 10}
     stack.until("all is well again", lambda: stack.health()["ok"])
 
@@ -255,18 +255,18 @@ def test_follow_up_by_hand_and_by_schedule(shared_stack: Stack) -> None:
     def ended() -> bool:
         return bool(stack.prefect.get(f"/flow_runs/{sweep['id']}")["state_type"] == "COMPLETED")
 
-    stack.until("the look has ended", ended)
+    stack.until("the scheduled run has ended", ended)
     stack.until_quiet()
     assert stack.prefect.get(f"/flow_runs/{sweep['id']}")["name"] == "follow-up sweep"
     assert f"follow-up deal-{deal_id}" in {r["name"] for r in stack.prefect.runs(f"deal:{deal_id}")}
     (artifact,) = stack.prefect.post(
         "/artifacts/filter", {"artifacts": {"key": {"any_": ["follow-up"]}}, "limit": 5}
     )
-    assert "deals stand where follow-up is planned" in artifact["data"]
+    assert "deals are in stages with a follow-up plan" in artifact["data"]
     assert len(stack.records("tasks")) == 1 == len(stack.records("emails"))
 
 
-def test_all_callbacks_lost_the_deal_is_won_all_the_same(stack: Stack) -> None:
+def test_all_callbacks_lost_the_deal_is_still_won(stack: Stack) -> None:
     """Dropbox Sign has cleared the callback URL: the scheduled reconcile wins the deal and sets the URL again."""
     stack.start()
     stack.sign.put("/_sandbox/robots", json=[])

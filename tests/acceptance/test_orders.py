@@ -1,11 +1,11 @@
-"""Deliveries permuted, repeated, dropped, late, forged, foreign or not stored at first: one end for each ending."""
+"""Deliveries reordered, repeated, dropped, late, forged, foreign or not stored at first: one end state per ending."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.amount import few
-from tests.proof.desk_stage import DeskStage, open_house
+from tests.proof.desk_harness import DeskHarness, open_environment
 from tests.proof.orders import ENDINGS, MISHAPS, Order, drawn, play, run_orders, sentences
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -17,22 +17,22 @@ async def test_any_order_of_deliveries_has_one_end(tmp_path: Path) -> None:
 
     The first four have an ending each.
     """
-    async with open_house(tmp_path) as house:
-        played = await run_orders(house, examples=few(24, 4))
+    async with open_environment(tmp_path) as environment:
+        played = await run_orders(environment, examples=few(24, 4))
     assert {p.order.ending for p in played} == set(ENDINGS)
     assert not sentences(played), sentences(played)
 
 
 async def test_one_mishap_to_every_delivery(tmp_path: Path) -> None:
-    """Each kind of mishap alone, to everything that the vendors send about one story."""
-    async with open_house(tmp_path) as house:
+    """Each kind of mishap alone, applied to every delivery of one story."""
+    async with open_environment(tmp_path) as environment:
         played = {
-            what: await play(house, Order(ENDINGS[number % 4], ((what, 1),) * 40))
+            what: await play(environment, Order(ENDINGS[number % 4], ((what, 1),) * 40))
             for number, what in enumerate(MISHAPS)
         }
     assert not sentences(list(played.values())), sentences(list(played.values()))
     for what, one in played.items():
-        assert {line.rpartition(": ")[2] for line in one.tale if "redelivered" not in line} == {what}
+        assert {line.rpartition(": ")[2] for line in one.log if "redelivered" not in line} == {what}
 
 
 def test_a_seed_gives_the_same_orders() -> None:
@@ -40,13 +40,13 @@ def test_a_seed_gives_the_same_orders() -> None:
     assert drawn(5, 3) == drawn(5, 3) != drawn(5, 4)
 
 
-async def test_the_machine_notices_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nobody to make up for dropped events, a story whose events are all dropped does not end well."""
+async def test_a_loss_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without reconcile, a story whose events are all dropped fails."""
 
-    async def nothing(_stage: DeskStage) -> bool:
+    async def nothing(_harness: DeskHarness) -> bool:
         return True
 
-    monkeypatch.setattr(DeskStage, "_reconcile", nothing)
-    async with open_house(tmp_path) as house:
-        played = await play(house, Order("sign", (("dropped", 0),) * 40))
+    monkeypatch.setattr(DeskHarness, "_reconcile", nothing)
+    async with open_environment(tmp_path) as environment:
+        played = await play(environment, Order("sign", (("dropped", 0),) * 40))
     assert any("contract status on the deal is sent" in lost for lost in played.verdict.lost), str(played)

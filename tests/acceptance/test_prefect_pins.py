@@ -1,4 +1,4 @@
-"""The ways of using Prefect that our speed rests on, pinned: an upgrade that breaks one must fail here."""
+"""Pins the uses of Prefect on which our speed depends: an upgrade that breaks one must fail here."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ from flows.worker.runs import _handle_event
 
 @pytest.mark.parametrize("module", FLOWS)
 def test_flows_are_async(module: str) -> None:
-    """A sync flow costs a second more: its heartbeat thread is joined at the end."""
+    """A sync flow takes a second more: its heartbeat thread is joined at the end."""
     found = load_flow(module)
     assert inspect.iscoroutinefunction(found.fn) and found.isasync
     assert found.persist_result is False  # no pickles of customer data on disk
@@ -38,7 +38,7 @@ def test_flows_are_async(module: str) -> None:
 
 
 def test_the_task_is_untagged_and_never_retried_by_prefect() -> None:
-    """A tag costs a round trip a task; retries and caches of Prefect's play no part in safety."""
+    """A tag costs a round trip per task; safety does not depend on Prefect's retries and caches."""
     assert not _handle_event.tags
     assert _handle_event.retries == 0
     assert _handle_event.cache_policy == NO_CACHE
@@ -46,7 +46,7 @@ def test_the_task_is_untagged_and_never_retried_by_prefect() -> None:
 
 
 def test_the_server_settings_exist() -> None:
-    """Prefect ignores settings that it does not know: a renamed one would silently bring the stalls back."""
+    """Prefect ignores settings that it does not know: a renamed one would silently bring back the delays."""
     code = (
         "import json; from prefect.settings import get_current_settings as g; s = g();"
         "print(json.dumps([s.server.services.task_run_recorder.batch_size,"
@@ -64,7 +64,7 @@ def test_the_server_settings_exist() -> None:
 
 
 @pytest.mark.slow
-async def test_a_run_is_linked_to_its_deployment_and_executed_here(prefect_server: Any) -> None:
+async def test_a_run_is_created_from_its_deployment_and_executed_here(prefect_server: Any) -> None:
     """The server's row keeps its deployment, name and tags; the engine starts no suspension observer for it."""
     threads: dict[str, set[str]] = {}
 
@@ -81,7 +81,7 @@ async def test_a_run_is_linked_to_its_deployment_and_executed_here(prefect_serve
             wanted = {"tags": ["deal:1"], "parameters": {"event_ids": [7]}}
             run = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
             again = await start_run(client, deployment.id, name="ours", idempotency_key="pin-1", **wanted)
-            assert again.id == run.id  # creating it twice is creating it once
+            assert again.id == run.id  # creating it twice gives one run
             state = await execute(inside, run)
             row = await client.read_flow_run(run.id)
             plain = await start_run(client, deployment.id, name="plain", idempotency_key="pin-2", **wanted)
@@ -106,7 +106,7 @@ async def test_a_scheduled_run_is_claimed_once(prefect_server: Any) -> None:
 
 
 async def test_a_busy_server_is_asked_again_at_once() -> None:
-    """A 503 (two writers met in SQLite) costs milliseconds; a server that stays busy is left to Prefect's client."""
+    """A 503 (two writers in SQLite) costs milliseconds; if the server stays busy, Prefect's client retries."""
     answers = [503, 503, 201]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -131,8 +131,8 @@ async def test_everything_in_the_worker_shares_one_client(prefect_server: Any) -
 
 
 @pytest.mark.slow
-def test_the_schedule_really_makes_runs(prefect_server: Any) -> None:
-    """The sync's schedule puts runs ahead of time (with SQLAlchemy 2.1 the server's scheduler failed in silence)."""
+def test_the_schedule_creates_runs(prefect_server: Any) -> None:
+    """The sync's schedule creates runs in advance (with SQLAlchemy 2.1 the server's scheduler failed in silence)."""
     wanted = {
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
         "deployments": {"name": {"any_": ["sync-deals"]}},

@@ -1,4 +1,4 @@
-"""The crash matrix: a story is played once to learn its points, then once for each point, killed there."""
+"""The crash matrix: a story runs once to learn its points, then once for each point, where the worker is killed."""
 
 import asyncio
 import shutil
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from flows.ledger.database import open_ledger
-from tests.proof.director import Scene, Theatre
+from tests.proof.process_harness import CrashEnvironment, ProcessHarness
 from tests.proof.story import Story, rest
 from tests.proof.verdict import Verdict, judge
 
 
 class Ledgers(Protocol):
-    """Where fresh ledgers come from."""
+    """A source of fresh ledgers."""
 
     async def fresh(self, home: Path) -> str:
         """The URL of an empty, migrated ledger."""
@@ -23,17 +23,17 @@ class Ledgers(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """One playing of a story. `die_at` 0: nobody is killed."""
+    """One run of a story. `die_at` 0: the worker is not killed."""
 
     ending: str = "sign"
     die_at: int = 0
     mutant: str = ""
-    deaf: bool = False
+    no_callbacks: bool = False
 
 
 @dataclass
 class Played:
-    """What came of a case. `at`: the point at which the victim died; `own`: the points (from 1) that only a story with
+    """The result of a case. `at`: the point of death; `own`: the points (from 1) that only a story with
     this ending has.
     """
 
@@ -50,21 +50,29 @@ class Played:
         return self.verdict.ok
 
 
-async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
-    """Play the story once, judge it by the sandbox's records, throw the ledger away when all is well."""
-    number = await theatre.next_story()
-    home = theatre.folder / f"{number:04d}"
+async def play(environment: CrashEnvironment, ledgers: Ledgers, case: Case) -> Played:
+    """Run the story once, judge it by the sandbox's records, and delete the ledger if it passes."""
+    number = await environment.next_story()
+    home = environment.folder / f"{number:04d}"
     url = await ledgers.fresh(home)
     story = Story(number, case.ending)
     slow = case.ending == "slow"
-    scene = Scene(theatre, home, url, die_at=case.die_at, mutant=case.mutant, deaf=case.deaf, follow_ups=slow)
+    harness = ProcessHarness(
+        environment,
+        home,
+        url,
+        die_at=case.die_at,
+        mutant=case.mutant,
+        no_callbacks=case.no_callbacks,
+        follow_ups=slow,
+    )
     verdict, marks = Verdict(), [0]
-    story.own_part = lambda _begins: marks.append(len(scene.points))
-    async with scene:
+    story.own_part = lambda _begins: marks.append(len(harness.points))
+    async with harness:
         try:
-            await story.play(scene)
-            await scene.sweep()
-            await rest(scene, minutes=20)
+            await story.play(harness)
+            await harness.sweep()
+            await rest(harness, minutes=20)
         except AssertionError as problem:
             verdict.lost.append(str(problem))
         except Exception:
@@ -72,11 +80,18 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
         ledger = await open_ledger(_async(url), migrate=False)
         try:
             verdict.add(
-                await judge(story, theatre.world, theatre.stage_ids, theatre.process, scene.taken, ledger)
+                await judge(
+                    story,
+                    environment.world,
+                    environment.stage_ids,
+                    environment.process,
+                    harness.taken,
+                    ledger,
+                )
             )
         finally:
             await ledger.close()
-    points = scene.points
+    points = harness.points
     at = points[case.die_at - 1] if 0 < case.die_at <= len(points) else ""
     if verdict.ok:
         shutil.rmtree(home, ignore_errors=True)
@@ -84,33 +99,33 @@ async def play(theatre: Theatre, ledgers: Ledgers, case: Case) -> Played:
     own = [
         at for begins, end in zip(ends[::2], ends[1::2], strict=False) for at in range(begins + 1, end + 1)
     ]
-    return Played(case, verdict, points, scene.deaths, at, tuple(own))
+    return Played(case, verdict, points, harness.deaths, at, tuple(own))
 
 
-async def learn(theatre: Theatre, ledgers: Ledgers, story: Case) -> Played:
-    """A calm playing, for its points. Raises AssertionError when the story does not end well by itself."""
-    calm = await play(theatre, ledgers, story)
+async def learn(environment: CrashEnvironment, ledgers: Ledgers, story: Case) -> Played:
+    """A run without a kill, for its points. Raises AssertionError when it fails."""
+    calm = await play(environment, ledgers, story)
     if not calm.ok:
-        raise AssertionError(f"{story} goes wrong although nobody is killed: {calm.verdict}")
+        raise AssertionError(f"{story} fails although the worker is not killed: {calm.verdict}")
     return calm
 
 
 async def run_cases(
-    lanes: Sequence[tuple[Theatre, Ledgers]],
+    lanes: Sequence[tuple[CrashEnvironment, Ledgers]],
     cases: Sequence[Case],
-    tell: Callable[[Played], None] = lambda _played: None,
+    report: Callable[[Played], None] = lambda _played: None,
 ) -> list[Played]:
-    """All cases, a lane each side by side."""
+    """Run all cases, in parallel lanes."""
     waiting = list(reversed(cases))
     done: list[Played] = []
 
-    async def work(theatre: Theatre, ledgers: Ledgers) -> None:
+    async def work(environment: CrashEnvironment, ledgers: Ledgers) -> None:
         while waiting:
-            played = await play(theatre, ledgers, waiting.pop())
+            played = await play(environment, ledgers, waiting.pop())
             done.append(played)
-            tell(played)
+            report(played)
 
-    jobs: list[Awaitable[None]] = [work(theatre, ledgers) for theatre, ledgers in lanes]
+    jobs: list[Awaitable[None]] = [work(environment, ledgers) for environment, ledgers in lanes]
     await asyncio.gather(*jobs)
     return done
 

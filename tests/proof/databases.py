@@ -1,4 +1,4 @@
-"""Fresh ledgers for one story after another: copies of a migrated one."""
+"""Fresh ledgers for successive stories: copies of a migrated one."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from flows.ledger.database import open_ledger
 
 
 class SqliteLedgers:
-    """A file each."""
+    """One file for each story."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._made = folder, 0
@@ -33,7 +33,7 @@ class PostgresLedgers:
         self._url, self._migrated = url, False
 
     async def fresh(self, _home: Path) -> str:
-        """The URL of an empty, migrated ledger. Whoever is still connected (a dead victim) is put out."""
+        """The URL of an empty, migrated ledger. Remaining connections (of a dead process) are terminated."""
         if not self._migrated:
             await (await open_ledger(self._url)).close()
             self._migrated = True

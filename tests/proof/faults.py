@@ -1,7 +1,7 @@
-"""The fault matrix: two stories are played once to learn which calls they make, then once for each call and each fault:
+"""The fault matrix: two stories run once to learn their calls, then once for each call and each fault:
 the signed story, and the slow buyer's for the calls that only it has.
 
-Nobody lists the endpoints: they are read from the stand-ins' request logs of the calm playing.
+There is no list of endpoints: they are read from the stand-ins' request logs of the run without faults.
 """
 
 import base64
@@ -21,9 +21,9 @@ import httpx
 
 from connectors.dropbox_sign.service import DropboxSign
 from flows.trials.rehearsal.world import API_KEY
-from tests.proof.desk_stage import TOKEN, DeskStage, judged, open_stage, sender_at, tidy
-from tests.proof.director import House
+from tests.proof.desk_harness import TOKEN, DeskHarness, judged, open_harness, sender_at, tidy
 from tests.proof.forwarder import Forwarder
+from tests.proof.process_harness import Environment
 from tests.proof.story import Story, rest
 from tests.proof.verdict import Verdict
 
@@ -32,9 +32,9 @@ ANY_ID = r"[0-9A-Za-z-]+"
 _SEND = "POST /v3/signature_request/send"
 _DRAFT = "POST /crm/objects/2026-03/emails"
 STORIES = ("sign", "slow")
-_STRIDE = 5  # from one endpoint's fault to the next one's; shares no factor with their number
+_STRIDE = 5  # from one endpoint's fault to the next; coprime to their number
 REFUSED = "connection refused"
-_NEVER = "the fault never struck"
+_NEVER = "the fault never occurred"
 
 
 def _digest(header: str) -> str:
@@ -45,12 +45,12 @@ _CALLERS = {
     "hubspot": _digest(f"Bearer {TOKEN}"),
     "dropbox_sign": _digest(f"Basic {base64.b64encode(f'{API_KEY}:'.encode()).decode()}"),
 }
-"""How the request logs show who called: reps and observers call the stand-ins too, under keys of their own."""
+"""How the request logs identify our calls: reps and observers call the stand-ins too, with other keys."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way in which a call goes wrong, once. `plant`: what the stand-in is told; empty: nobody is listening."""
+    """One way in which a call fails, once. `plant`: the fault for the stand-in; empty: nobody is listening."""
 
     name: str
     plant: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -79,7 +79,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Method and path with ids folded, and how often the worker calls it in a calm playing of `story`."""
+    """Method and path with ids folded, and how often the worker calls it in a run of `story` without faults."""
 
     vendor: str
     name: str
@@ -93,13 +93,13 @@ class Endpoint:
 
     @property
     def path(self) -> str:
-        """As a regular expression."""
+        """The path as a regular expression."""
         return "^" + re.escape(self.name.partition(" ")[2]).replace(r"\{id\}", ANY_ID) + "$"
 
 
 @dataclass(frozen=True)
 class Calm:
-    """What playings without faults need: endpoints, and for each story its calls by operation."""
+    """The runs without faults: endpoints, and for each story its calls by operation."""
 
     endpoints: tuple[Endpoint, ...]
     calls: Mapping[str, Counter[str]]
@@ -119,7 +119,7 @@ class Case:
 
 @dataclass
 class Tried:
-    """What came of a case. `helped`: what a person had to do."""
+    """The result of a case. `helped`: what a person had to do."""
 
     case: Case
     verdict: Verdict
@@ -128,29 +128,33 @@ class Tried:
 
 
 def needs_a_person(endpoint: Endpoint, fault: Fault) -> bool:
-    """Where the right end is that a person decides; that person then tries the event again, and all is well.
+    """Whether a person must decide; the person then retries the event, and it succeeds.
 
-    HubSpot answers 409 to a write that collides with a record that is there. To none of our calls that is a passing
-    thing, so the event is given up with the reason on it and nothing is repeated blindly. A follow-up goes on without
-    its e-mail draft: the next one brings it.
+    HubSpot answers 409 to a write that collides with an existing record. For none of our calls that is transient,
+    so the event is dead with the reason on it and nothing is repeated blindly. A follow-up continues without
+    its e-mail draft: the next one writes it.
     """
     return fault.name == "409" and endpoint.vendor == "hubspot" and endpoint.name != _DRAFT
 
 
-async def learn(house: House) -> Calm:
-    """Play the stories calmly. Raises AssertionError when one does not end well by itself."""
+async def learn(environment: Environment) -> Calm:
+    """Run the stories without faults. Raises AssertionError when one fails."""
     found: dict[str, Endpoint] = {}
     calls: dict[str, Counter[str]] = {}
     for story in STORIES:
-        before = {vendor: (await _log(house, vendor))["total"] for vendor in ("hubspot", "dropbox_sign")}
-        async with open_stage(house, follow_ups=story == "slow") as stage:
-            verdict = await _play(stage, story)
-            calls[story] = stage.desk.tally.calls
-        if not verdict.ok or stage.helped:
-            raise AssertionError(f"{story} goes wrong without any fault: {verdict}, {stage.helped}")
+        before = {
+            vendor: (await _log(environment, vendor))["total"] for vendor in ("hubspot", "dropbox_sign")
+        }
+        async with open_harness(environment, follow_ups=story == "slow") as harness:
+            verdict = await _play(harness, story)
+            calls[story] = harness.desk.tally.calls
+        if not verdict.ok or harness.helped:
+            raise AssertionError(f"{story} fails without any fault: {verdict}, {harness.helped}")
         for vendor, seen in before.items():
-            rows = (await _log(house, vendor, since=seen))["requests"]
-            ours = (r for r in rows if r["headers"].get("authorization") == _CALLERS[vendor])  # not people's
+            rows = (await _log(environment, vendor, since=seen))["requests"]
+            ours = (
+                r for r in rows if r["headers"].get("authorization") == _CALLERS[vendor]
+            )  # not those of people
             met = Counter(f"{row['method']} {_folded(row['path'])}" for row in ours)
             for name, count in sorted(met.items()):
                 found.setdefault(name, Endpoint(vendor, name, count, story))
@@ -160,7 +164,7 @@ async def learn(house: House) -> Calm:
 def cases_of(calm: Calm, *, only: int | None = None) -> list[Case]:
     """All pairs in a fixed order, or the first `only` of them, which are spread evenly over endpoints and faults.
 
-    Which of an endpoint's calls is struck goes round with the faults: over all faults, each gets its turn.
+    The affected call of an endpoint rotates with the faults: over all faults, each call is tried.
     """
     cases = []
     for turn in range(len(FAULTS)):
@@ -171,73 +175,76 @@ def cases_of(calm: Calm, *, only: int | None = None) -> list[Case]:
 
 
 async def run_faults(
-    house: House, *, only: int | None = None, tell: Callable[[Tried], None] = lambda _tried: None
+    environment: Environment,
+    *,
+    only: int | None = None,
+    report: Callable[[Tried], None] = lambda _tried: None,
 ) -> list[Tried]:
-    """Learn, then try every case (about `only` of them). Each one's verdict also says when it called too often."""
-    calm = await learn(house)
+    """Learn, then try every case (about `only` of them). Each verdict also reports too many calls."""
+    calm = await learn(environment)
     tried = []
     for case in cases_of(calm, only=only):
-        tried.append(await run_case(house, case, calm))
-        tell(tried[-1])
+        tried.append(await run_case(environment, case, calm))
+        report(tried[-1])
     return tried
 
 
-async def run_case(house: House, case: Case, calm: Calm) -> Tried:
-    """Play the story with one fault in it and judge it.
+async def run_case(environment: Environment, case: Case, calm: Calm) -> Tried:
+    """Run the story with one fault and judge it.
 
-    How many batches HubSpot's webhooks come in, and so how many reads they cause, differs by one or two between
-    playings: a late call that never came is tried with the first one instead.
+    The number of HubSpot's webhook batches, and so of reads, differs by one or two between
+    runs: if a late call does not occur, the first one is tried instead.
     """
-    tried = await _try(house, case, calm)
+    tried = await _try(environment, case, calm)
     if tried.verdict.lost == [_NEVER] and 1 < case.nth <= case.endpoint.calls:
-        return await _try(house, replace(case, nth=1), calm)
+        return await _try(environment, replace(case, nth=1), calm)
     return tried
 
 
-async def _try(house: House, case: Case, calm: Calm) -> Tried:
-    async with open_stage(house, follow_ups=case.endpoint.story == "slow") as stage:
+async def _try(environment: Environment, case: Case, calm: Calm) -> Tried:
+    async with open_harness(environment, follow_ups=case.endpoint.story == "slow") as harness:
         if case.fault.plant:
-            verdict = await _with_planted(stage, case)
+            verdict = await _with_planned_fault(harness, case)
         elif case.endpoint.name == _SEND:
-            verdict = await _with_nobody_there(stage, case)
+            verdict = await _with_nobody_there(harness, case)
         else:
-            with _refusing(stage, case) as struck:
-                verdict = await _play(stage, case.endpoint.story)
+            with _refusing(harness, case) as struck:
+                verdict = await _play(harness, case.endpoint.story)
             if not struck:
                 verdict.lost.append(_NEVER)
-        _judge_calls(stage.desk.tally.calls, calm.calls[case.endpoint.story], verdict)
+        _judge_calls(harness.desk.tally.calls, calm.calls[case.endpoint.story], verdict)
         expected = needs_a_person(case.endpoint, case.fault)
-        # A sync that fails is seen in Prefect and comes again on schedule: nobody needs to do anything.
-        if bool(stage.helped) != expected and not (expected and stage.failed_sweeps):
-            verdict.stuck.append(f"a person was {'' if stage.helped else 'not '}needed: {stage.helped}")
+        # Prefect shows a failed sync and runs the next on schedule: nobody needs to do anything.
+        if bool(harness.helped) != expected and not (expected and harness.failed_sweeps):
+            verdict.stuck.append(f"a person was {'' if harness.helped else 'not '}needed: {harness.helped}")
         if verdict.ok:
-            shutil.rmtree(stage.home, ignore_errors=True)
-        return Tried(case, verdict, stage.desk.tally.calls, stage.helped)
+            shutil.rmtree(harness.home, ignore_errors=True)
+        return Tried(case, verdict, harness.desk.tally.calls, harness.helped)
 
 
-async def _play(stage: DeskStage, ending: str) -> Verdict:
-    story, verdict = Story(stage.house.stories, ending), Verdict()
+async def _play(harness: DeskHarness, ending: str) -> Verdict:
+    story, verdict = Story(harness.environment.stories, ending), Verdict()
     try:
-        await story.play(stage)
+        await story.play(harness)
         for _ in range(2):  # the first sync of a ledger reads all deals, the next one what has changed
-            await stage.sweep()
-            await rest(stage, minutes=20)
+            await harness.sweep()
+            await rest(harness, minutes=20)
     except AssertionError as problem:
         verdict.lost.append(str(problem))
     except Exception:
         verdict.lost.append(traceback.format_exc(limit=4))
-    verdict.add(await judged(stage, story))
-    await tidy(stage.house, [story])
+    verdict.add(await judged(harness, story))
+    await tidy(harness.environment, [story])
     return verdict
 
 
-async def _with_planted(stage: DeskStage, case: Case) -> Verdict:
-    client = stage.world.hub if case.endpoint.vendor == "hubspot" else stage.world.sign
+async def _with_planned_fault(harness: DeskHarness, case: Case) -> Verdict:
+    client = harness.world.hub if case.endpoint.vendor == "hubspot" else harness.world.sign
     where = {"path": case.endpoint.path, "method": case.endpoint.method, "after": case.nth - 1}
     where |= {"caller": _CALLERS[case.endpoint.vendor]}
     planted = await client.post("/_sandbox/faults", json={**case.fault.plant, **where, "times": 1})
     assert planted.status_code == 201, planted.text
-    verdict = await _play(stage, case.endpoint.story)
+    verdict = await _play(harness, case.endpoint.story)
     if not [f for f in (await client.get("/_sandbox/faults")).json() if f["hits"]]:
         verdict.lost.append(_NEVER)
     await client.delete("/_sandbox/faults")
@@ -245,11 +252,11 @@ async def _with_planted(stage: DeskStage, case: Case) -> Verdict:
 
 
 @contextmanager
-def _refusing(stage: DeskStage, case: Case) -> Iterator[list[int]]:
-    """The nth call of ours goes to a port where nobody listens. What is yielded fills when it has."""
+def _refusing(harness: DeskHarness, case: Case) -> Iterator[list[int]]:
+    """Send our nth call to a port where nobody listens. The yielded list is filled when that happens."""
     place = socket.socket()
     place.bind(("127.0.0.1", 0))  # ours, but not listening: the kernel refuses
-    client = stage.desk.s.http[0 if case.endpoint.vendor == "hubspot" else 1]
+    client = harness.desk.s.http[0 if case.endpoint.vendor == "hubspot" else 1]
     met: list[int] = []
     struck: list[int] = []
 
@@ -267,26 +274,26 @@ def _refusing(stage: DeskStage, case: Case) -> Iterator[list[int]]:
         place.close()
 
 
-async def _with_nobody_there(stage: DeskStage, case: Case) -> Verdict:
-    """Contracts leave through the vendor's own SDK: its first call finds nobody listening, later ones do."""
-    parts = urlsplit(stage.world.sign_url)
-    door = Forwarder((parts.hostname or "", parts.port or 0), listening=False)
+async def _with_nobody_there(harness: DeskHarness, case: Case) -> Verdict:
+    """Contracts are sent by the vendor's own SDK: its first call is refused, later ones succeed."""
+    parts = urlsplit(harness.world.sign_url)
+    forwarder = Forwarder((parts.hostname or "", parts.port or 0), listening=False)
     try:
-        base_url = f"http://127.0.0.1:{door.port}/v3"
-        esign = stage.desk.s.esign
+        base_url = f"http://127.0.0.1:{forwarder.port}/v3"
+        esign = harness.desk.s.esign
         assert isinstance(esign, DropboxSign)
-        sender = sender_at(stage.desk, base_url, on_call=door.restore)
-        stage.desk.s.esign = replace(esign, sender=sender)
-        verdict = await _play(stage, case.endpoint.story)
+        sender = sender_at(harness.desk, base_url, on_call=forwarder.restore)
+        harness.desk.s.esign = replace(esign, sender=sender)
+        verdict = await _play(harness, case.endpoint.story)
     finally:
-        door.close()
-    if stage.desk.tally.calls["dropbox_sign send"] < 2:
+        forwarder.close()
+    if harness.desk.tally.calls["dropbox_sign send"] < 2:
         verdict.lost.append(_NEVER)
     return verdict
 
 
 def _judge_calls(calls: Counter[str], calm: Counter[str], verdict: Verdict) -> None:
-    """Bounded as a whole, and no operation hammered."""
+    """The number of calls must be limited, in total and per operation."""
     if calls.total() > 3 * calm.total() + 60:
         verdict.stuck.append(f"{calls.total()} calls instead of {calm.total()}")
     for operation, count in calls.items():
@@ -298,8 +305,8 @@ def _folded(path: str) -> str:
     return "/".join("{id}" if _ID.fullmatch(part) else part for part in path.split("/"))
 
 
-async def _log(house: House, vendor: str, *, since: int = 0) -> dict[str, Any]:
-    client = house.world.hub if vendor == "hubspot" else house.world.sign
+async def _log(environment: Environment, vendor: str, *, since: int = 0) -> dict[str, Any]:
+    client = environment.world.hub if vendor == "hubspot" else environment.world.sign
     found: dict[str, Any] = (
         await client.get("/_sandbox/requests", params={"since": since, "limit": 20_000})
     ).json()
@@ -307,7 +314,7 @@ async def _log(house: House, vendor: str, *, since: int = 0) -> dict[str, Any]:
 
 
 def sentences(tried: Sequence[Tried]) -> str:
-    """What went wrong, a line each."""
+    """The failures, one line each."""
     return "\n".join(
         f"{t.case}: {t.verdict.duplicates + t.verdict.lost + t.verdict.stuck}"
         for t in tried

@@ -1,4 +1,4 @@
-"""A TCP forwarder in front of a server, which can be taken away and put back as a restart would do it."""
+"""A TCP forwarder in front of a server, which can be stopped and started as in a restart."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ _HOST = "127.0.0.1"
 
 
 class Forwarder:
-    """Listens on a port of its own and passes bytes on to `target` (host, port), from a thread of its own.
+    """Listens on its own port and forwards bytes to `target` (host, port), in its own thread.
 
     `cut()`: every connection is reset and new ones are refused; `restore()`: it listens again on the same port.
     Both may be called from any thread.
@@ -38,11 +38,11 @@ class Forwarder:
         self._wait_for(self._listen())
 
     def cut(self) -> None:
-        """Reset what is connected, refuse what comes."""
+        """Reset open connections, refuse new ones."""
         self._wait_for(self._cut())
 
     def close(self) -> None:
-        """Gone for good."""
+        """Stop for good."""
         self._wait_for(self._cut())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)

@@ -1,4 +1,4 @@
-"""The product with one safeguard taken out, to prove that the matrix would notice."""
+"""The product without one safeguard, to prove that the matrix detects it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from flows.ledger import effects
 
 
 def _no_intent_first() -> None:
-    """The intent is written down only after the write was tried."""
+    """Store the intent only after the write was tried."""
 
     async def perform(writer: Any, *, key: str, attempt: Any, token: str | None = None, **more: Any) -> Any:
         async with writer.ledger.read() as tx:
@@ -24,15 +24,15 @@ def _no_intent_first() -> None:
     _everywhere(perform)
 
 
-def _no_look_before_repeat() -> None:
-    """A write in doubt is simply repeated."""
+def _no_check_before_repeat() -> None:
+    """Repeat a write with an unknown outcome without a check."""
     real = effects.perform
 
-    async def perform(writer: Any, *, look: Any, **more: Any) -> Any:
+    async def perform(writer: Any, *, find: Any, **more: Any) -> Any:
         async def blind(_token: str) -> None:
             return None
 
-        return await real(writer, look=blind, **{**more, "plan": effects.Plan()})
+        return await real(writer, find=blind, **{**more, "plan": effects.Plan()})
 
     _everywhere(perform)
 
@@ -47,5 +47,5 @@ def _everywhere(perform: Any) -> None:
 
 MUTANTS: dict[str, Callable[[], None]] = {
     "no-intent-first": _no_intent_first,
-    "no-look-before-repeat": _no_look_before_repeat,
+    "no-check-before-repeat": _no_check_before_repeat,
 }

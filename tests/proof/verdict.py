@@ -25,7 +25,7 @@ _WELL = {
 
 @dataclass
 class Verdict:
-    """Sentences about what broke, by kind. Empty lists: all is well."""
+    """Failures as sentences, by kind. Empty lists: passed."""
 
     duplicates: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -33,17 +33,17 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Nothing broke."""
+        """Whether there is no failure."""
         return not (self.duplicates or self.lost or self.stuck)
 
     def add(self, other: "Verdict") -> None:
-        """Count another story's faults too."""
+        """Add another story's failures."""
         self.duplicates += other.duplicates
         self.lost += other.lost
         self.stuck += other.stuck
 
     def once(self, what: str, count: int) -> None:
-        """Exactly one of these must be there."""
+        """Require exactly one of these."""
         if count > 1:
             self.duplicates.append(f"{what}: {count} times")
         elif count < 1:
@@ -58,16 +58,16 @@ async def judge(
     taken: set[tuple[str, str]],
     ledger: Ledger,
 ) -> Verdict:
-    """`taken`: (source, sha256) of every delivery that the gateway has acknowledged."""
+    """Judge a story. `taken`: (source, sha256) of every delivery that the gateway has acknowledged."""
     found = Verdict()
     deal = await _deals(story, world, found)
     if deal is not None:
         await _contract(story, deal, world, stage_ids, process, found)
-        await _papers_and_notes(story, deal, world, found)
+        await _documents_and_notes(story, deal, world, found)
         await _moved_back(story, deal, world, stage_ids, found)
         await _handed_over(story, world, process, found)
         await _followed_up(story, deal, world, process, found)
-    await _ledger_at_rest(story, ledger, taken, found)
+    await _ledger_is_idle(story, ledger, taken, found)
     return found
 
 
@@ -108,17 +108,17 @@ async def _contract(
         after = moves[moves.index(sent_from) + 1 :] if sent_from in moves else moves
         found.once(f"move to {target}", after.count(stage_ids[target]))
     if deal["properties"].get("dealstage") != (stage_ids[target] if target else sent_from):
-        found.lost.append("the deal does not stand where the process puts it")
+        found.lost.append("the deal is not in the stage that the process requires")
     if story.won:
         files = {f["id"]: f for f in await world.records("files")}
         signed = files.get(deal["properties"].get("dealflow_signed_file_id") or "")
         if signed is None:
-            found.lost.append("the deal names no signed PDF")
+            found.lost.append("the deal has no signed PDF")
         elif signed["sha256"] != requests[0]["signed_sha256"]:
             found.lost.append("the filed PDF is not the vendor's")
 
 
-async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, found: Verdict) -> None:
+async def _documents_and_notes(story: Story, deal: dict[str, Any], world: World, found: Verdict) -> None:
     files = [f for f in await world.records("files") if f"-{story.deal_id}-" in str(f["name"])]
     kinds = Counter(str(f["name"]).partition("-")[0] for f in files)
     found.once("filed proposal", kinds["proposal"])
@@ -139,7 +139,7 @@ async def _papers_and_notes(story: Story, deal: dict[str, Any], world: World, fo
 async def _moved_back(
     story: Story, deal: dict[str, Any], world: World, stage_ids: dict[str, str], found: Verdict
 ) -> None:
-    """The rep who closed too early: one move back, one task."""
+    """Check the early close: one move back, one task."""
     moves = [value for value, _ in itertools.groupby(h["value"] for h in deal["history"]["dealstage"])]
     back = stage_ids["closing"], stage_ids["presentation"]
     found.once("move back", list(itertools.pairwise(moves)).count(back))
@@ -148,7 +148,7 @@ async def _moved_back(
 
 
 async def _handed_over(story: Story, world: World, process: Any, found: Verdict) -> None:
-    """A won deal: one debrief, each task once, one deal that follows on it. Any other: none of it."""
+    """Check the hand-over of a won deal: one debrief, each task once, one follow-on deal. Other deals: none."""
     subjects, won = await _tasks(story, world), story.won
     wanted = [task.task for task in process.hand_over.tasks] if won else []
     for task in wanted:
@@ -165,8 +165,8 @@ async def _handed_over(story: Story, world: World, process: Any, found: Verdict)
     if won:
         found.once("debrief", len(notes))
         found.once("follow-on deal", len(followers))
-        linked = {kind for d in followers for kind, links in d["associations"].items() if links}
-        found.lost += [f"the follow-on deal has no {kind}" for kind in {"contacts", "companies"} - linked]
+        associated = {kind for d in followers for kind, links in d["associations"].items() if links}
+        found.lost += [f"the follow-on deal has no {kind}" for kind in {"contacts", "companies"} - associated]
     elif notes or followers:
         found.duplicates.append("handed over although it is not won")
 
@@ -174,14 +174,14 @@ async def _handed_over(story: Story, world: World, process: Any, found: Verdict)
 async def _followed_up(
     story: Story, deal: dict[str, Any], world: World, process: Any, found: Verdict
 ) -> None:
-    """A slow buyer: one task and one e-mail draft for the three looks in Discussion, flagged once and no longer; one
+    """A slow buyer: one task and one e-mail draft for the three follow-ups in Discussion, flagged once and not now; one
     task and one reminder in Closing. Any other: no flag and no e-mail.
     """
     emails = await _on_deal(story, world, "emails")
     flags = [h["value"] for h in deal["history"].get("dealflow_flag", []) if h["value"]]
     if story.ending != "slow":
         if emails or flags:
-            found.duplicates.append("followed up although nobody kept it waiting")
+            found.duplicates.append("followed up although it was not stalled")
         return
     subjects = await _tasks(story, world)
     for key in ("discussion", "closing"):
@@ -190,7 +190,7 @@ async def _followed_up(
     found.once("e-mail draft", len(emails))
     found.once("flag", len(flags))
     if deal["properties"].get("dealflow_flag"):
-        found.lost.append("the deal that went on is still flagged")
+        found.lost.append("the deal that moved on is still flagged")
     found.once("reminder", len(await reminders(story, world)))
 
 
@@ -204,12 +204,12 @@ async def _on_deal(story: Story, world: World, object_type: str) -> list[dict[st
 
 
 async def _tasks(story: Story, world: World) -> list[str]:
-    """The subjects of the tasks on the story's deal; but for those about events that were given up: see `stuck`."""
+    """The subjects of the tasks on the story's deal, without those about dead events: see `stuck`."""
     subjects = [str(t["properties"]["hs_task_subject"]) for t in await _on_deal(story, world, "tasks")]
     return [subject for subject in subjects if "dealflow is stuck" not in subject]
 
 
-async def _ledger_at_rest(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:
+async def _ledger_is_idle(story: Story, ledger: Ledger, taken: set[tuple[str, str]], found: Verdict) -> None:
     async with ledger.read() as tx:
         states = await tx.execute(sa.select(tables.inbox.c.kind, tables.inbox.c.state, tables.inbox.c.reason))
         for kind, state, reason in states:

@@ -1,4 +1,4 @@
-"""Who may call, and how often: Basic or Bearer, and three budgets a minute of real time.
+"""Access control: Basic or Bearer keys, and three call budgets per minute of real time.
 
 Source: openapi-2026-07.yaml `securitySchemes`, `components.headers`, `x-error-codes.exceeded_rate`;
 help.dropbox.com/integrations/api-requests-that-count-against-limit (2025-12-04): 100, 25 and 10 a minute.
@@ -35,20 +35,20 @@ def check_key(request: Request) -> None:
 
 
 def tier_of(method: str, path: str) -> Tier:
-    """The budget a call draws on. Which calls are "high tier" is not public: sends and files, as a guess."""
+    """The budget that a call uses. Which calls are "high tier" is not public: sends and files, as a guess."""
     tail = path.removeprefix("/v3/signature_request/")
     return "high" if tail != path and tail.split("/")[0].startswith(("send", "files")) else "standard"
 
 
 class Budgets:
-    """Calls left in the running minute, per tier, for the one account."""
+    """Calls left in the current minute, per tier, for the one account."""
 
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
         self._used: dict[tuple[Tier, int], int] = {}
 
     def take(self, tier: Tier) -> dict[str, str]:
-        """Spend one call and return the headers. Raises VendorError (429, no Retry-After) when spent."""
+        """Use one call and return the headers. Raises VendorError (429, no Retry-After) when spent."""
         window = int(time.time()) // 60
         self._used = {k: n for k, n in self._used.items() if k[1] == window}
         limit: int = getattr(self._knobs, tier)
@@ -64,5 +64,5 @@ class Budgets:
         return headers
 
     def clear(self) -> None:
-        """Start the minute over (used by reset)."""
+        """Reset the minute (used by reset)."""
         self._used.clear()

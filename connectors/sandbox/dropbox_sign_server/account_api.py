@@ -18,7 +18,7 @@ def account_router(state: State) -> APIRouter:
 
     @router.get("/account")
     async def account(request: Request) -> dict[str, Any]:
-        """The account, its callback URL and what is left of its quotas."""
+        """The account, its callback URL and its remaining quotas."""
         own = {"account_id": state.account.account_id, "email_address": state.account.email}
         for name, value in own.items():
             if request.query_params.get(name, value) != value:
@@ -54,7 +54,7 @@ def account_router(state: State) -> APIRouter:
 
     @router.get("/template/list")
     async def templates(request: Request) -> dict[str, Any]:
-        """All templates; `query` looks at titles."""
+        """All templates; `query` searches titles."""
         page, size = paging(request)
         wanted = request.query_params.get("query", "").removeprefix("title:").lower()
         async with alone(state, "template list", state.knobs.list_takes_s):

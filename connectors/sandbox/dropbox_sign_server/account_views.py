@@ -63,7 +63,7 @@ def template(of: Template, owner: Account) -> Json:
         "documents": [
             {
                 "index": 0,
-                "name": f"{of.paper}.pdf",
+                "name": f"{of.layout}.pdf",
                 "field_groups": [],
                 "form_fields": [_template_field(f) for f in of.fields()],
                 "custom_fields": [_merge_field(of, at, name) for at, name in enumerate(of.merge_fields)],

@@ -1,4 +1,4 @@
-"""The Dropbox Sign part of `/_sandbox`: robots, acting by hand, events by hand, dials, the whole state."""
+"""The Dropbox Sign part of `/_sandbox`: robots, actions and events by hand, limits, the whole state."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ class RobotIn(_Strict):
 
 
 class ActIn(_Strict):
-    """A signer acts now; `to_email` and `to_name` go with reassign."""
+    """A signer acts now; `to_email` and `to_name` are for reassign."""
 
     email: str
     does: Does
@@ -41,15 +41,15 @@ class ActIn(_Strict):
 
 
 class CallbackIn(_Strict):
-    """Where events go: the account's URL, or an app's where `client_id` is given."""
+    """Where events go: the account's URL, or an app's if `client_id` is given."""
 
     url: str | None
     client_id: str | None = None
 
 
 class EventIn(_Strict):
-    """An event by hand. Without a known request id a foreign request is made up; `overrides` change what
-    is shown of it; `api_key` signs with another key (a forgery); `event_time` may be any age."""
+    """An event by hand. Without a known request id a foreign request is made up; `overrides` change its shown
+    fields; `api_key` signs with another key (a forgery); `event_time` may be any time."""
 
     event_type: str
     signature_request_id: str | None = None
@@ -63,17 +63,17 @@ class EventIn(_Strict):
 
 
 def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
-    """The routes beside the shared ones of `connectors.sandbox.control`."""
+    """The routes in addition to the shared ones of `connectors.sandbox.control`."""
     router = APIRouter(prefix="/_sandbox", tags=["sandbox"])
 
     @router.get("/limits")
     async def limits() -> dict[str, Any]:
-        """All dials."""
+        """All limits and delays."""
         return state.knobs.model_dump()
 
     @router.put("/limits")
     async def set_limits(change: dict[str, Any]) -> dict[str, Any]:
-        """Turn some dials; the rest stays."""
+        """Change some limits or delays; the others stay."""
         try:
             wanted = Knobs(**{**state.knobs.model_dump(), **change})
         except ValidationError as problem:
@@ -86,12 +86,12 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
 
     @router.get("/robots")
     async def robots() -> list[dict[str, Any]]:
-        """The robots in force."""
+        """The active robots."""
         return [dict(vars(r)) for r in state.robots]
 
     @router.put("/robots")
     async def set_robots(wanted: list[RobotIn]) -> dict[str, Any]:
-        """Replace all robots; requests that are out already follow the new ones from now on."""
+        """Replace all robots; open requests follow the new ones from now on."""
         for robot in wanted:
             try:
                 re.compile(robot.email)
@@ -114,7 +114,7 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
 
     @router.put("/callback")
     async def set_callback(wanted: CallbackIn) -> dict[str, Any]:
-        """Point events somewhere on this machine, or nowhere."""
+        """Set the callback URL on this machine, or none."""
         if wanted.url and not is_loopback(wanted.url):
             raise HTTPException(422, "the stand-in delivers to this machine only")
         owner = state.app(wanted.client_id) if wanted.client_id else state.account
@@ -142,7 +142,7 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
 
     @router.get("/state")
     async def whole_state() -> dict[str, Any]:
-        """Everything, for assertions."""
+        """The whole state, for assertions."""
         return {
             "account": account_views.account(state.account),
             "apps": [account_views.api_app(app, state.account) for app in state.apps.values()],
@@ -156,7 +156,7 @@ def sandbox_router(state: State, events: Events, signers: Signers) -> APIRouter:
 
 
 def request_state(request: SignatureRequest) -> dict[str, Any]:
-    """One request from the inside. `signed_sha256` is of the last PDF handed out, None before that."""
+    """The full state of one request. `signed_sha256` is of the last downloaded PDF, None before that."""
     pdf = request.handed_out.get("pdf")
     return {
         "signature_request_id": request.id,

@@ -1,4 +1,4 @@
-"""Makes the PDFs: merges what was sent, appends a signature page, stamps signatures, adds the audit trail.
+"""Makes the PDFs: merges the sent documents, appends a signature page, stamps signatures, adds the audit trail.
 
 Typst sets the new pages (its compiler comes in the wheel), pypdf merges them.
 """
@@ -18,7 +18,7 @@ from pypdf.errors import PyPdfError
 from connectors.sandbox.dropbox_sign_server.records import Field, Signature, SignatureRequest, StoredFile
 from connectors.sandbox.dropbox_sign_server.texttags import find_tags
 
-_PAPER = Path(__file__).parent / "paper"
+_LAYOUTS = Path(__file__).parent / "layouts"
 _FONTS = typst.Fonts(include_system_fonts=False)  # read once: a page takes half as long
 _COLOURS = {"complete": "#15803d", "open": "#1d4ed8", "declined": "#b91c1c", "expired": "#a16207"}
 _DATE = {"YYYY": "%Y", "MM": "%m", "DD": "%d"}
@@ -31,11 +31,11 @@ class FileError(Exception):
 
 
 def set_page(name: str, data: dict[str, Any]) -> bytes:
-    """One of the Typst files in `paper/`, filled with `data`, as a PDF."""
-    made = typst.Compiler(root=_PAPER, font_paths=_FONTS, ignore_system_fonts=True).compile(
-        input=_PAPER / f"{name}.typ", sys_inputs={"data": json.dumps(data)}
+    """One of the Typst files in `layouts/`, filled with `data`, as a PDF."""
+    made = typst.Compiler(root=_LAYOUTS, font_paths=_FONTS, ignore_system_fonts=True).compile(
+        input=_LAYOUTS / f"{name}.typ", sys_inputs={"data": json.dumps(data)}
     )
-    assert isinstance(made, bytes)  # one file is asked for
+    assert isinstance(made, bytes)  # one file is requested
     return made
 
 
@@ -73,7 +73,7 @@ def merged(parts: list[bytes]) -> bytes:
 
 
 def signature_page(title: str, signatures: list[Signature], document: int) -> tuple[bytes, list[Field]]:
-    """The page for signing that is appended when a document has no places for it, and its places."""
+    """The signature page for a document without signature fields, and its fields."""
     signers = [{"name": s.name, "email": s.email} for s in signatures]
     page = set_page("signature_page", {"title": title, "signers": signers})
     fields = find_tags(PdfReader(io.BytesIO(page)), document)
@@ -89,7 +89,7 @@ def current_pdf(request: SignatureRequest, requester: str) -> bytes:
 
 
 def current_zip(request: SignatureRequest, requester: str) -> bytes:
-    """The same as single files in a ZIP archive."""
+    """The same documents as single files in a ZIP archive."""
     box = io.BytesIO()
     with zipfile.ZipFile(box, "w", zipfile.ZIP_DEFLATED) as archive:
         for at, (name, content) in enumerate(documents_of(request)):
@@ -139,7 +139,7 @@ def _marks(request: SignatureRequest, field: Field) -> list[dict[str, object]]:
 
 
 def field_value(request: SignatureRequest, field: Field) -> str:
-    """What stands in a field now: empty until its signer has signed."""
+    """The present value of a field: empty until its signer has signed."""
     if field.type.endswith("-merge"):
         value = next((str(c["value"]) for c in request.draft.custom_fields if c["name"] == field.name), "")
         return value if field.type == "text-merge" else ("✕" if value.lower() in ("1", "true") else "")
@@ -199,7 +199,7 @@ def _written(writer: PdfWriter) -> bytes:
 
 
 def utc_text(at: int) -> str:
-    """Unix seconds as people read them, in UTC."""
+    """Unix seconds as text for people, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

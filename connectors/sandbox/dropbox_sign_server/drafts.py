@@ -1,4 +1,4 @@
-"""Validates `POST /signature_request/send`: body in, `Draft` out, or the vendor's 400 with its path.
+"""Validates `POST /signature_request/send`: returns a `Draft`, or raises the vendor's 400 with its path.
 
 Source: openapi-2026-07.yaml `SignatureRequestSendRequest`, `SubSignatureRequestSigner`,
 `SubFormFieldsPerDocumentBase` (read 2026-11-22).
@@ -23,7 +23,7 @@ NewId = Callable[[int], str]
 
 
 def read_send(body: Body, *, now_s: float, new_hex: NewId) -> Draft:
-    """The draft of a request with its own documents. Raises VendorError (400)."""
+    """Read the draft of a request with its own documents. Raises VendorError (400)."""
     fields = body.fields
     files = read_files(body)
     signatures = _signers(fields, new_hex)
@@ -46,7 +46,7 @@ def read_send(body: Body, *, now_s: float, new_hex: NewId) -> Draft:
 def base_draft(
     fields: reading.Fields, *, files: list[StoredFile], signatures: list[Signature], now_s: float
 ) -> Draft:
-    """What both kinds of send share: texts with their lengths, metadata, custom fields, test mode."""
+    """Read the part that both kinds of send have: texts with their lengths, metadata, custom fields, test mode."""
     title = reading.text(fields, "title", longest=255)
     subject = reading.text(fields, "subject", longest=255)
     name = files[0].name if files else ""
@@ -74,7 +74,7 @@ def base_draft(
 
 
 def read_files(body: Body, *, required: bool = True) -> list[StoredFile]:
-    """Uploads or URLs, not both. URLs may point at this machine only: the stand-in fetches nothing else."""
+    """Read uploads or URLs, not both. URLs must be on this machine: the stand-in fetches nothing else."""
     urls = reading.strings(body.fields, "file_urls")
     if body.files and urls:
         raise bad("Use either files or file_urls, not both", "file_urls")
@@ -91,7 +91,7 @@ def read_files(body: Body, *, required: bool = True) -> list[StoredFile]:
 
 
 def read_signature(row: reading.Fields, index: int, path: str, new_hex: NewId) -> Signature:
-    """One signer of either kind of send."""
+    """Read one signer of either kind of send."""
     pin = reading.text(row, "pin", path=f"{path}[pin]")
     if pin is not None and not 4 <= len(pin) <= 12:
         raise bad("The pin must have between 4 and 12 characters", f"{path}[pin]")

@@ -1,7 +1,7 @@
 """The life of a signature request: accepted, processed, sent, signed or ended, its files prepared.
 
-Whatever the vendor does after its answer happens here on timers of the virtual clock. A timer that
-outlives a reset, or that a later change made pointless, does nothing.
+Everything that the vendor does after its answer happens here, on timers of the virtual clock. A timer does nothing
+after a reset or after a later change that makes it obsolete.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _DAY_S = 86_400
 
 
 class Engine:
-    """Moves requests along. `on_open` is called when a request is out and its signers may act."""
+    """Moves requests through their life. `on_open` is called when a request is sent and its signers may act."""
 
     def __init__(self, state: State, events: Events) -> None:
         self.state = state
@@ -38,7 +38,7 @@ class Engine:
         self.state.bench.clock.after(delay_s, go, f"dropbox-sign {name}")
 
     def accept(self, draft: Draft) -> SignatureRequest:
-        """Take a valid send: it has an id at once, its documents are looked at afterwards.
+        """Accept a valid send: it gets an id at once, its documents are processed later.
 
         Raises VendorError (402) when the quota is spent and the request is not a test.
         """
@@ -60,7 +60,7 @@ class Engine:
         generation = state.generation
         prepared = asyncio.create_task(
             _prepared(request)
-        )  # at once, so that time that jumps need not wait for it
+        )  # at once, so that a jump in time need not wait for it
 
         async def go() -> None:
             await self._process(request, await prepared, generation)
@@ -80,7 +80,7 @@ class Engine:
             self._open(request)
 
     def fail(self, request: SignatureRequest, event_type: str, message: str) -> None:
-        """Processing failed after the 200: the request has an error, nobody was asked to sign."""
+        """Processing failed after the 200: the request has an error, nobody is asked to sign."""
         request.phase, request.error, request.files_busy = "error", message, False
         for signature in request.signatures:
             signature.status = "error_file" if event_type == "file_error" else "error_text_tag"
@@ -106,7 +106,7 @@ class Engine:
         self.on_open(request)
 
     def watch_expiry(self, request: SignatureRequest) -> None:
-        """Set the timer for the present `expires_at`; a later change makes it idle."""
+        """Set the timer for the present `expires_at`; a later change makes it obsolete."""
         at = request.expires_at
         if at is None:
             return
@@ -144,14 +144,14 @@ class Engine:
         self.later(self.state.knobs.cancel_s, finish, "cancel")
 
     def remind(self, request: SignatureRequest, signature_id: str, *, automatic: bool = False) -> None:
-        """Write down a reminder and tell. The rules about who and when are the caller's."""
+        """Record a reminder and send its event. The caller checks who may be reminded and when."""
         signature = next(s for s in request.signatures if s.signature_id == signature_id)
         signature.last_reminded_at = int(self.state.bench.clock.now_s())
         self._note(request, f"{'Automatic reminder' if automatic else 'Reminder'} to {signature.email}")
         self.events.emit("signature_request_remind", request, related=signature.signature_id)
 
     def prepare_files(self, request: SignatureRequest, *, announce: bool) -> None:
-        """New files are on their way: until then downloads answer 409."""
+        """Prepare new files; until then downloads answer 409."""
         request.files_busy = True
         request.files_run += 1
         run = request.files_run
@@ -181,7 +181,7 @@ _Prepared = tuple[list[Field], bool] | documents.FileError | TagError
 
 
 async def _prepared(request: SignatureRequest) -> _Prepared:
-    """All fields and whether a signature page was appended, or why the documents are no use."""
+    """All fields and whether a signature page was appended, or why the documents cannot be used."""
     try:
         for file in request.draft.files:
             await _fetch(file)
@@ -203,7 +203,7 @@ async def _fetch(file: StoredFile) -> None:
 
 
 def _prepare(request: SignatureRequest) -> tuple[list[Field], bool]:
-    """Bring the documents into shape."""
+    """Convert and merge the documents."""
     draft = request.draft
     readers = []
     for file in draft.files:

@@ -1,4 +1,4 @@
-"""Refusals in the vendor's form: one exception, one body, one table from error name to HTTP status.
+"""Errors in the vendor's form: one exception, one body, one table from error name to HTTP status.
 
 Source: openapi-2026-07.yaml, `x-error-codes` and `ErrorResponseError` (read 2026-11-22).
 """
@@ -30,7 +30,7 @@ _NAME = {status: name for name, status in reversed(STATUS.items())}
 
 
 class VendorError(Exception):
-    """A request that the vendor refuses. `path` names the parameter at fault."""
+    """A request that the vendor refuses. `path` names the wrong parameter."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class VendorError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, object]:
-        """The JSON body; `error_path` is left out where no single parameter is at fault."""
+        """The JSON body; `error_path` is left out if no single parameter is wrong."""
         return _body(self.msg, self.name, self.path)
 
 
 def error_body(status: int) -> dict[str, object]:
-    """The body that goes with a bare status: planted faults, unknown routes, wrong verbs."""
+    """The body for a bare status: faults, unknown routes, wrong methods."""
     name = _NAME.get(status, "unavailable" if status >= 502 else "unknown")
     return _body(f"The request failed with status {status}.", name, None)
 

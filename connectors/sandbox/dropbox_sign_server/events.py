@@ -1,4 +1,4 @@
-"""Events on their way out: payload, hash, headers, the multipart form, and the rule that clears a URL.
+"""Outgoing events: payload, hash, headers, the multipart form, and the rule that clears a URL.
 
 Source: openapi-2026-07.yaml `EventCallbackRequest`; hash recipe as in dropbox-sign 2.0.0
 `event_callback_helper.py`; retries and the ten failures after the events walkthrough (read 2026-11-22).
@@ -26,7 +26,7 @@ _BOUNDARY = "----------------------------dropboxsignstandin"
 
 
 def new_deliveries(clock: Clock) -> Deliveries:
-    """The vendor's manner of delivering: 30 s for an answer of 200 that holds the exact text."""
+    """Deliveries by the vendor's rules: within 30 s an answer of 200 with the exact text."""
     return Deliveries(
         clock,
         timeout_s=TIMEOUT_S,
@@ -37,7 +37,7 @@ def new_deliveries(clock: Clock) -> Deliveries:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL stays on this machine: the stand-in calls nobody else."""
+    """Whether a URL is on this machine: the stand-in calls nobody else."""
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and parts.hostname in LOOPBACK
 
@@ -66,7 +66,7 @@ def form(api_key: str, payload: views.Json, *, hexed: bool = False) -> tuple[byt
 
 
 class Events:
-    """Sends events to the account's and the app's callback URL, and forgets a URL that keeps failing."""
+    """Sends events to the account's and the app's callback URL, and clears a URL that keeps failing."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -82,7 +82,7 @@ class Events:
         more: views.Json | None = None,
         client_id: str | None = None,
     ) -> None:
-        """Tell everybody who listens. `more` adds top-level objects (account, template)."""
+        """Send an event to all callback URLs. `more` adds top-level objects (account, template)."""
         state = self._state
         content: views.Json = dict(more or {})
         if request is not None:
@@ -106,7 +106,7 @@ class Events:
         event_time: str | None = None,
         api_key: str | None = None,
     ) -> Delivery:
-        """Queue one delivery. The body is fixed now: retries bring the old time and the old state."""
+        """Queue one delivery. The body is fixed now: retries send the old time and state."""
         state = self._state
         key = api_key if api_key is not None else state.api_key
         at = event_time if event_time is not None else str(int(state.bench.clock.now_s()))

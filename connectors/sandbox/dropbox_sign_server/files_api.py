@@ -1,4 +1,4 @@
-"""Routes that hand out documents: the file itself, a short-lived link, or a data URI."""
+"""Routes that return documents: the file itself, a short-lived link, or a data URI."""
 
 import base64
 from typing import Any
@@ -12,7 +12,7 @@ from connectors.sandbox.dropbox_sign_server.state import State
 
 
 def files_router(state: State) -> APIRouter:
-    """`files`, `files_as_file_url`, `files_as_data_uri` and the link that the second hands out."""
+    """`files`, `files_as_file_url`, `files_as_data_uri` and the link that the second one returns."""
     router = APIRouter()
 
     @router.get("/v3/signature_request/files/{signature_request_id}")
@@ -30,7 +30,7 @@ def files_router(state: State) -> APIRouter:
 
     @router.get("/v3/signature_request/files_as_file_url/{signature_request_id}")
     async def files_as_file_url(signature_request_id: str, request: Request) -> dict[str, Any]:
-        """A link that needs no key and does not live long."""
+        """A short-lived link that needs no key."""
         found = downloadable(state, signature_request_id)
         token, expires_s = state.bench.new_hex(40), state.bench.clock.now_s() + state.knobs.link_life_s
         state.links[token] = (found.id, expires_s)
@@ -45,7 +45,7 @@ def files_router(state: State) -> APIRouter:
 
     @router.get("/download/{token}")
     async def download(token: str, inline: int = 0) -> Response:
-        """What a link from `files_as_file_url` leads to."""
+        """The file behind a link from `files_as_file_url`."""
         request_id, expires_s = state.links.get(token, ("", 0.0))
         if not request_id:
             raise VendorError("not_found", "Not found")
@@ -63,7 +63,7 @@ def files_router(state: State) -> APIRouter:
 
 
 def downloadable(state: State, request_id: str) -> SignatureRequest:
-    """The request, if its files can be had. Raises VendorError: 403, 404, 409, 410, 422."""
+    """The request, if its files can be downloaded. Raises VendorError: 403, 404, 409, 410, 422."""
     found = state.request(request_id)
     if found.phase == "expired":
         raise VendorError("signature_request_expired", "The signature request has expired", status=403)

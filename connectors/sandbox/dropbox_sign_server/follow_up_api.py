@@ -56,13 +56,13 @@ def follow_up_router(state: State, engine: Engine, signers: Signers) -> APIRoute
 
     @router.post("/cancel/{signature_request_id}")
     async def cancel(signature_request_id: str) -> Response:
-        """Queue a cancellation: an empty 200; the event says when it is done."""
+        """Queue a cancellation: an empty 200; an event reports when it is done."""
         engine.cancel(state.request(signature_request_id))
         return Response(status_code=200, media_type="application/json")
 
     @router.post("/remove/{signature_request_id}")
     async def remove(signature_request_id: str) -> Response:
-        """Give up access to a finished request, at once and for good."""
+        """Give up access to a finished request, at once and permanently."""
         found = state.request(signature_request_id)
         if found.phase not in ("complete", "declined"):
             raise VendorError("signature_request_remove_failed", "The request is not finished")

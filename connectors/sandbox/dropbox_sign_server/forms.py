@@ -1,4 +1,4 @@
-"""Request bodies as the vendor reads them: JSON, or a form in either official spelling.
+"""Request bodies as the vendor reads them: JSON, or a form in either official format.
 
 Bracketed fields (`signers[0][name]=Ann`) come from the cURL samples, JSON text in one field
 (`signers=[{...}]`) from the SDKs; both may carry `files[0]`. Source: hellosign-openapi
@@ -28,13 +28,13 @@ _KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 
 @dataclass
 class Body:
-    """What was sent: nested fields, uploaded files, and a fingerprint that ignores the form's boundary."""
+    """A request body: nested fields, uploaded files, and a fingerprint that ignores the form's boundary."""
 
     fields: dict[str, object] = field(default_factory=dict)
     files: list[StoredFile] = field(default_factory=list)
 
     def fingerprint(self) -> str:
-        """Equal for equal content: what "an identical request" means to the in-flight guard."""
+        """Equal for equal content: used by the guard against identical requests in flight."""
         mark = hashlib.sha256(json.dumps(self.fields, sort_keys=True, default=str).encode())
         for file in self.files:
             mark.update(file.name.encode() + hashlib.sha256(file.content).digest())
@@ -42,7 +42,7 @@ class Body:
 
 
 async def read_body(request: Request) -> Body:
-    """Read the body whatever its type. Raises VendorError (400) when it cannot be read."""
+    """Read the body of any type. Raises VendorError (400) when it cannot be read."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         return await _read_form(request)

@@ -1,4 +1,4 @@
-"""The dials of the stand-in that `PUT /_sandbox/limits` turns; anything left out keeps its value."""
+"""The limits and delays that `PUT /_sandbox/limits` changes; a missing field keeps its value."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ class Knobs(BaseModel):
     """Limits per minute of real time, delays in virtual seconds, durations of calls in real seconds.
 
     The vendor's own limits are 100, 25 and 10 calls a minute (help.dropbox.com, 2025-12-04). The
-    defaults are generous so that a demo does not stall; a rehearsal of limits sets the true ones.
+    defaults are generous so that a demo does not wait; a test of limits sets the true ones.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)

@@ -1,4 +1,4 @@
-"""Pages for people: all requests, one request with its signers, and its PDF. In a rehearsal one may sign by hand."""
+"""Pages for people: all requests, one request with its signers, and its PDF. A person can sign there by hand."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from connectors.sandbox.webpages import page
 
 _HERE = Path(__file__).parent
 LIST_MOST = 200
-"""Requests on the list; the rest is counted, not shown."""
+"""Most requests on the list; the others are only counted."""
 _WORDS = {
     "processing": ("Being prepared", "plain"),
     "open": ("Out for signature", ""),
@@ -31,12 +31,12 @@ _SIGNER_PILLS = {"signed": "good", "declined": "bad", "expired": "bad", "on_hold
 
 
 def is_page(path: str) -> bool:
-    """Whether a path leads to a page for people that only shows: it is not logged and meets no faults."""
+    """Whether a path is a read-only page for people: it is not logged and meets no faults."""
     return path == "/" or path.startswith("/home/")
 
 
 def pages_router(state: State, signers: Signers) -> APIRouter:
-    """The pages. No key is needed: it is a rehearsal."""
+    """The pages. No key is needed."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -64,7 +64,7 @@ def pages_router(state: State, signers: Signers) -> APIRouter:
 
     @router.get("/sign/{signature_request_id}")
     async def sign_page(signature_request_id: str) -> Response:
-        """Where the request stands, with buttons for those whose turn it is."""
+        """The state of the request, with buttons for the signers whose turn it is."""
         return _seen(state, signature_request_id)
 
     @router.post("/sign/{signature_request_id}")

@@ -1,4 +1,4 @@
-"""Reads single parameters out of a body, strictly, with the vendor's error path for each refusal."""
+"""Reads single parameters of a body, strictly, with the vendor's error path for each refusal."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def text(fields: Fields, name: str, *, longest: int = 5000, path: str | None = N
 
 
 def needed(fields: Fields, name: str, path: str) -> str:
-    """A string that must be there and must not be blank."""
+    """A required string that must not be blank."""
     value = text(fields, name, path=path)
     if value is None or not value.strip():
         raise bad("This value should not be blank", path)
@@ -79,7 +79,7 @@ def strings(fields: Fields, name: str) -> list[str]:
 
 
 def email(fields: Fields, name: str, path: str) -> str:
-    """An e-mail address by its form. Raises VendorError (400)."""
+    """An e-mail address in a valid form. Raises VendorError (400)."""
     value = needed(fields, name, path).strip()
     if not _EMAIL.match(value):
         raise bad("This value is not a valid email address.", path)
@@ -130,7 +130,7 @@ def expiry(fields: Fields, now_s: float) -> int | None:
 
 
 def ranks(orders: list[int | None], path: str) -> list[int | None]:
-    """The 0-based index that the vendor answers for the orders that were sent: all have one, or none."""
+    """The 0-based index that the vendor returns for the given orders: all signers have one, or none."""
     given = [o for o in orders if o is not None]
     if not given:
         return [None] * len(orders)

@@ -1,4 +1,4 @@
-"""What the stand-in remembers: signature requests with their signers, files and fields, and the account."""
+"""The records of the stand-in: signature requests with their signers, files and fields, and the account."""
 
 from asyncio import Task
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class StoredFile:
 
 @dataclass
 class Field:
-    """A place on a document. Points from the lower left corner of its page; `page` counts from 0.
+    """A place on a document. Coordinates in points from the lower left corner of its page; `page` counts from 0.
 
     `signer` is the 0-based index into the signers as sent, or None for a merge field of the sender.
     """
@@ -39,14 +39,14 @@ class Field:
 
 @dataclass
 class Signature:
-    """One signer of a request and where he stands. Times in whole Unix seconds."""
+    """One signer of a request and their state. Times in whole Unix seconds."""
 
     signature_id: str
     index: int
     email: str
     name: str
     role: str | None = None
-    order: int | None = None  # 0-based, as the vendor answers
+    order: int | None = None  # 0-based, as the vendor returns it
     group: str | None = None
     has_pin: bool = False
     sms_phone_number: str | None = None
@@ -110,11 +110,11 @@ class SignatureRequest:
     removed: bool = False
     appended_page: bool = False
     error: str | None = None
-    original: bytes = b""  # all documents as sent, merged, with a signature page where one was appended
+    original: bytes = b""  # all documents as sent, merged, with a signature page if one was appended
     files_busy: bool = True
     files_run: int = 0
     history: list[tuple[int, str]] = field(default_factory=list)
-    making: dict[str, tuple[int, Task[bytes]]] = field(default_factory=dict)  # by kind: of which state
+    making: dict[str, tuple[int, Task[bytes]]] = field(default_factory=dict)  # by kind: state and task
     handed_out: dict[str, bytes] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, object]:
@@ -131,7 +131,7 @@ class SignatureRequest:
         self.history.append((int(at_s), text))
 
     def turn(self) -> list[Signature]:
-        """Who may sign now: everybody, or with an order the first rank that is not done."""
+        """The signers who may sign now: all, or with an order those of the first open rank."""
         waiting = [s for s in self.signatures if s.status == "awaiting_signature"]
         if self.phase != "open" or not waiting:
             return []
@@ -141,7 +141,7 @@ class SignatureRequest:
 
 @dataclass
 class Account:
-    """The one account that every key belongs to."""
+    """The only account; every key belongs to it."""
 
     account_id: str
     email: str
@@ -163,7 +163,7 @@ class ApiApp:
 
 @dataclass
 class Robot:
-    """What signers whose e-mail address matches do, `after_s` virtual seconds after their turn comes."""
+    """The action of signers whose e-mail address matches, `after_s` virtual seconds after their turn begins."""
 
     email: str
     does: Does

@@ -1,4 +1,4 @@
-"""Makes a request's files beside the event loop, once per state of the request."""
+"""Renders a request's files outside the event loop, once per state of the request."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def rendered(state: State, request: SignatureRequest, kind: str) -> bytes:
 
 
 def begin(state: State, request: SignatureRequest, kind: str) -> asyncio.Task[bytes]:
-    """Start to make the file, as the vendor does when everybody has signed; what is under way is not begun again."""
+    """Start to render the file, as the vendor does when everybody has signed; a running task is reused."""
     version = len(request.history)
     kept = request.making.get(kind)
     if kept is not None and kept[0] == version and not _failed(kept[1]):

@@ -25,7 +25,7 @@ def requests_router(state: State, engine: Engine) -> APIRouter:
 
     @router.post("/send")
     async def send(request: Request) -> dict[str, Any]:
-        """Accept documents and signers. The 200 is not the end: see the events."""
+        """Accept documents and signers. The 200 only accepts it: see the events."""
         body = await _counted_body(request, state)
         return await _send(
             state,
@@ -51,7 +51,7 @@ def requests_router(state: State, engine: Engine) -> APIRouter:
 
     @router.get("/list")
     async def list_requests(request: Request) -> dict[str, Any]:
-        """Newest first; a query sees only what the index has taken in."""
+        """Newest first; a query finds only indexed requests."""
         page, size = paging(request)
         wanted = request.query_params.get("query", "").strip()
         test = compile_query(wanted, state.account.email) if wanted else None
@@ -103,7 +103,7 @@ def paging(request: Request) -> tuple[int, int]:
 
 @contextlib.asynccontextmanager
 async def alone(state: State, mark: str | None, takes_s: float) -> AsyncIterator[None]:
-    """Hold a mark for as long as a call takes. Raises VendorError (409) for a second call under it."""
+    """Hold a lock for the duration of a call. Raises VendorError (409) for a second call with the same mark."""
     if mark is not None:
         if mark in state.in_flight:
             raise VendorError("conflict", "An identical request is already being processed.")
@@ -117,7 +117,7 @@ async def alone(state: State, mark: str | None, takes_s: float) -> AsyncIterator
 
 
 async def _counted_body(request: Request, state: State) -> Body:
-    """The body of a send, charged to the test budget or the high tier (the gate leaves sends alone)."""
+    """The body of a send, counted in the test budget or the high tier (the gate does not count sends)."""
     body = await read_body(request)
     tier = "test" if str(body.fields.get("test_mode", "")).lower() in ("1", "true") else "high"
     request.state.rate_headers = state.budgets.take("test" if tier == "test" else "high")

@@ -1,4 +1,4 @@
-"""Puts the stand-in together: one application on one bench, gate first, vendor's error bodies last."""
+"""Builds the stand-in: one application on one bench, with the gate first and the vendor's error bodies last."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -32,7 +32,7 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 class DropboxSignSandbox:
-    """The Dropbox Sign stand-in: `asgi` to serve, `bench` to look into, `public_url` for its links."""
+    """The Dropbox Sign stand-in: `asgi` to serve, `bench` to inspect, `public_url` for its links."""
 
     def __init__(self, clock: Clock, *, seed: int, callback_url: str | None, api_key: str) -> None:
         if callback_url is not None and not is_loopback(callback_url):
@@ -52,7 +52,7 @@ class DropboxSignSandbox:
 
     @property
     def public_url(self) -> str:
-        """Where callers reach it, without a slash at the end."""
+        """Its address for callers, without a slash at the end."""
         return self.state.public_url
 
     @public_url.setter
@@ -60,7 +60,7 @@ class DropboxSignSandbox:
         self.state.public_url = url.rstrip("/")
 
     def reset(self, seed: int) -> None:
-        """Start over with this seed: same seed and same calls, same ids. The clock goes on."""
+        """Start over with this seed: same seed and same calls, same ids. The clock continues."""
         self.bench.reset(seed)
         self.state.reset()
 
@@ -80,7 +80,7 @@ class DropboxSignSandbox:
         return app
 
     async def _gate(self, request: Request, call_next: Next) -> Response:
-        """Key first, then the budget. A send is charged by its own route, which knows about test mode."""
+        """Key first, then the budget. A send is counted by its own route, which knows about test mode."""
         path = request.url.path
         if not self.state.public_url:
             self.public_url = str(request.base_url)
@@ -110,7 +110,7 @@ async def _refused(_request: Request, problem: Exception) -> Response:
 
 
 def _spell_out(response: Response, headers: Mapping[str, str]) -> None:
-    # Past Starlette's lower-casing: the vendor's odd capitals reach clients that compare letter by letter.
+    # Bypasses Starlette's lower-casing: the vendor's capitals matter to clients that compare case-sensitively.
     response.raw_headers.extend((name.encode(), value.encode()) for name, value in headers.items())
 
 

@@ -1,7 +1,7 @@
 """The list's query language: fields, phrases, AND, OR, brackets, date ranges, trailing wildcards.
 
 Source: developers.hellosign.com/api/reference/search (facts of 2026-11-22). Our guesses where the
-page is silent: two terms side by side mean AND; words break at everything but letters and digits, and
+page does not say: two adjacent terms mean AND; words break at everything but letters and digits, and
 a value of several words must be found in that order.
 """
 
@@ -154,7 +154,7 @@ def _created(token: re.Match[str]) -> Test:
     start = float("-inf") if parts[0] == "*" else _day(parts[0]).timestamp()
     end = float("inf") if parts[1] == "*" else _day(parts[1]).timestamp()
     day = 86_400 if len(parts[1]) == 10 else 1
-    # Whole days: an inclusive end takes its day in, an exclusive start leaves its day out.
+    # Whole days: an inclusive end includes its day, an exclusive start excludes its day.
     if text[0] == "{" and start != float("-inf"):
         start += 86_400 if len(parts[0]) == 10 else 1
     if text[-1] == "]":

@@ -1,4 +1,4 @@
-"""What signers do: by robots on the virtual clock, or by hand through the control API."""
+"""The actions of signers: by robots on the virtual clock, or by hand through the control API."""
 
 import re
 
@@ -22,7 +22,7 @@ class Signers:
             self.plan(request)
 
     def plan(self, request: SignatureRequest) -> None:
-        """Set a timer for everybody whose turn it is; timers of an earlier plan become idle."""
+        """Set a timer for every signer whose turn it is; timers of an earlier plan become obsolete."""
         for signature in request.signatures:
             signature.plan += 1
         for signature in request.turn():
@@ -57,7 +57,7 @@ class Signers:
     ) -> None:
         """One signer acts now. `to` is the e-mail address and name for `reassign`.
 
-        Raises VendorError (409) when it is not his turn, or when the request does not allow it.
+        Raises VendorError (409) when it is not the signer's turn, or when the request does not allow it.
         """
         if signature not in request.turn():
             raise VendorError("conflict", "This signer cannot act now")

@@ -1,4 +1,4 @@
-"""Everything one stand-in knows, in memory, and how to find it or refuse."""
+"""The state of the stand-in in memory, with look-ups that raise the vendor's errors."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class State:
         self.templates: dict[str, Template] = {t.template_id: t for t in seeded_templates(now, stable_id)}
 
     def reset(self) -> None:
-        """Forget everything but the callback URL, the key and the address given at the start."""
+        """Clear everything but the callback URL, the key and the address given at the start."""
         self.generation += 1
         self.knobs = Knobs()
         for box in (self.requests, self.links, self.robots, self.in_flight, self.failures):

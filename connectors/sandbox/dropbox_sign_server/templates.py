@@ -21,12 +21,12 @@ from connectors.sandbox.dropbox_sign_server.texttags import find_tags
 
 @dataclass
 class Template:
-    """A template: `paper` is the Typst file that sets its document."""
+    """A template: `layout` is the Typst file of its document."""
 
     template_id: str
     title: str
     message: str
-    paper: str
+    layout: str
     roles: list[str]
     cc_roles: list[str]
     merge_fields: dict[str, bool]  # name -> required
@@ -34,18 +34,18 @@ class Template:
     _fields: list[Field] = field(default_factory=list)
 
     def document(self, values: dict[str, str]) -> StoredFile:
-        """Its document with the merge fields filled in."""
-        return StoredFile(f"{self.paper}.pdf", documents.set_page(self.paper, {"values": values}))
+        """The document with the merge fields filled in."""
+        return StoredFile(f"{self.layout}.pdf", documents.set_page(self.layout, {"values": values}))
 
     def fields(self) -> list[Field]:
-        """Where its signers sign, read once from the tags of the empty document."""
+        """The fields of its signers, read once from the tags of the empty document."""
         if not self._fields:
             self._fields = find_tags(PdfReader(io.BytesIO(self.document({}).content)), 0)
         return self._fields
 
 
 def seeded_templates(now: int, stable_id: Callable[[str], str]) -> list[Template]:
-    """What a fresh stand-in offers. Ids do not depend on the seed."""
+    """The templates of a fresh stand-in. Ids do not depend on the seed."""
     return [
         Template(
             stable_id("template service contract"),
@@ -112,7 +112,7 @@ def _fill(draft: Draft, used: list[Template], roles: list[str]) -> None:
                 Field(**{**vars(place), "document": at, "signer": roles.index(role), "from_tag": False})
             )
     known = {name for template in used for name in template.merge_fields}
-    # A name that no merge field has stays out of the document, without an error.
+    # A name without a merge field is ignored, without an error.
     draft.custom_fields = [c for c in draft.custom_fields if c["name"] in known]
     for custom in draft.custom_fields:
         if custom["editor"] is not None and custom["editor"] not in roles:

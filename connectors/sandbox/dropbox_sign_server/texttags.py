@@ -1,4 +1,4 @@
-"""Finds the vendor's text tags in a PDF, where they stand, and judges them against the list of signers.
+"""Finds the vendor's text tags and their positions in a PDF, and checks them against the list of signers.
 
 A tag is `[type|req or noreq|signerN or sender|label|unique id]`, the last two optional; `signer1` is
 the first signer as sent. Source: developers.hellosign.com/docs/text-tags/walkthrough (stored copy,
@@ -26,11 +26,11 @@ _WIDE = 0.5  # an average letter is half as wide as the font is high
 
 
 class TagError(Exception):
-    """The tags cannot be used as they are; the text is what the event's message says."""
+    """The tags cannot be used; the text is the event's message."""
 
 
 def find_tags(reader: PdfReader, document: int) -> list[Field]:
-    """All tags of one document in reading order. Raises TagError for a type or assignee unknown to it."""
+    """All tags of one document in reading order. Raises TagError for an unknown type or assignee."""
     found: list[Field] = []
     for number, page in enumerate(reader.pages):
         text, starts, places = _pieces(page)
@@ -39,7 +39,7 @@ def find_tags(reader: PdfReader, document: int) -> list[Field]:
             x, y, size = places[at]
             field = _field(match, serial=f"{document}_{number}_{len(found)}")
             field.document, field.page = document, number
-            before = text[starts[at] : match.start()].lstrip(" ")  # pypdf puts spaces of its own in front
+            before = text[starts[at] : match.start()].lstrip(" ")  # pypdf adds spaces in front
             field.x = x + len(before) * size * _WIDE
             field.y, field.height = y, size
             field.width = max(len(match[0]) * size * _WIDE, 40.0)
@@ -88,7 +88,7 @@ def _field(match: re.Match[str], serial: str) -> Field:
 
 
 def _pieces(page: PageObject) -> tuple[str, list[int], list[tuple[float, float, float]]]:
-    """The page's text in one string, and for each piece where it starts in it and on the page (points)."""
+    """The page's text in one string, and for each piece its start in the text and on the page (points)."""
     texts: list[str] = []
     starts: list[int] = []
     places: list[tuple[float, float, float]] = []

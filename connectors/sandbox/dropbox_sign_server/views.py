@@ -11,7 +11,7 @@ Row = TypeVar("Row")
 
 
 def signature_request(request: SignatureRequest, account: Account, public_url: str) -> Json:
-    """`SignatureRequestResponse`. There is no status field: flags and signers tell."""
+    """`SignatureRequestResponse`. There is no status field, only flags and signers."""
     draft = request.draft
     closed = request.phase in ("complete", "declined", "expired", "error")
     return {
@@ -103,7 +103,7 @@ def page_of(rows: Sequence[Row], page: int, page_size: int, key: str, view: Call
 
 
 def foreign_request(request_id: str, now: int, public_url: str) -> Json:
-    """A request that somebody else sent, as events on an account URL show it."""
+    """A request that somebody else sent, as it appears in events on an account URL."""
     return {
         "signature_request_id": request_id,
         "test_mode": False,

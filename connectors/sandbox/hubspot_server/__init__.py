@@ -1,7 +1,7 @@
-"""HubSpot's API over HTTP, stateful, with its quirks: what a client of ours meets in production.
+"""The HubSpot stand-in: its API over HTTP, stateful, with the quirks that a client meets in production.
 
-Reading order: `sandbox.py` (how it is put together), `portal.py` (what an account is), `crm.py` (what a
-write does), then the `routes_*.py`. `README.md` lists the quirks and the tests that hold them.
+Reading order: `sandbox.py` (how it is built), `portal.py` (what an account is), `records/crm.py` (what a
+write does), then `routes/`. `README.md` lists the quirks and the tests that check them.
 """
 
 from connectors.sandbox.hubspot_server.sandbox import HubSpotSandbox, build

@@ -1,4 +1,4 @@
-"""The ways this stand-in says no: HubSpot's error bodies, one builder a kind.
+"""HubSpot's error bodies, one builder for each kind.
 
 Source: https://developers.hubspot.com/docs/api-reference/error-handling (read 2026-04-13); bodies as seen
 in recorded answers of 2026. Every field but `status` and `message` is optional at HubSpot.
@@ -25,12 +25,12 @@ _dice: random.Random = random.SystemRandom()
 
 
 def correlation_id() -> str:
-    """A fresh id as HubSpot puts it on every answer."""
+    """A new id as on every answer of HubSpot."""
     return str(uuid.UUID(int=_dice.getrandbits(128), version=4))
 
 
 def repeatable_ids(seed: int) -> None:
-    """From now on the ids of this process follow from the seed: callers write them down with errors."""
+    """Derive the ids of this process from the seed from now on: callers store them with errors."""
     global _dice
     _dice = random.Random(seed)
 
@@ -57,7 +57,7 @@ class Refusal(Exception):
         self.context = {k: list(v) for k, v in context.items()} if context else None
 
     def body(self) -> dict[str, Any]:
-        """The JSON that goes out."""
+        """The JSON body."""
         found: dict[str, Any] = {
             "status": "error",
             "message": self.message,
@@ -92,7 +92,7 @@ class Refusal(Exception):
 
 
 def bad_json(reason: str) -> Refusal:
-    """The request body is not the JSON that the operation wants."""
+    """The request body is not valid JSON for the operation."""
     return Refusal(400, f"Invalid input JSON on line 1, column 1: {reason}")
 
 
@@ -143,7 +143,7 @@ class PropertyProblem:
 
 
 def status_body(status: int) -> dict[str, Any]:
-    """A generic vendor body for a planted fault of this status."""
+    """A generic vendor body for a fault with this status."""
     if status == 429:
         return rate_limit_body("TEN_SECONDLY_ROLLING")
     text = {
@@ -175,7 +175,7 @@ def rate_limit_body(policy: str) -> dict[str, Any]:
 
 
 def html_page(status: int, title: str) -> bytes:
-    """What the edge answers for an address or method nobody serves."""
+    """The answer for an unknown address or method."""
     return (
         f'<html>\n<head>\n<meta http-equiv="Content-Type" content="text/html;charset=utf-8"/>\n'
         f"<title>Error {status} {title}</title>\n</head>\n<body><h2>HTTP ERROR {status}</h2>\n"

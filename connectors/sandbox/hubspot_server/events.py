@@ -1,4 +1,4 @@
-"""Webhook events: who is subscribed to what, events gathered into arrays, signed the way HubSpot signs.
+"""Webhook events: subscriptions, events collected in arrays, signed as HubSpot signs.
 
 Source: https://developers.hubspot.com/docs/api/webhooks and .../webhooks/validating-requests (read
 2025-01-03): up to 100 events a delivery, 5 s time-out, 10 retries over 24 hours at random delays.
@@ -46,7 +46,7 @@ _TYPE = re.compile(
 
 @dataclass
 class Subscription:
-    """One active subscription; a property each for propertyChange."""
+    """One active subscription; propertyChange has one for each property."""
 
     id: int
     type: str
@@ -90,11 +90,11 @@ class Events:
             self.subscribe_default()
 
     def subscribe_default(self) -> None:
-        """What a sales worker wants to hear."""
+        """Subscribe to the events that a sales worker uses."""
         self.subscribe([{"subscriptionType": t, "propertyName": p} for t, p in DEFAULT_SUBSCRIPTIONS])
 
     def subscribe(self, wanted: list[Mapping[str, Any]]) -> None:
-        """Replace the subscriptions. ValueError for a type or property HubSpot has no webhooks for."""
+        """Replace the subscriptions. Raises ValueError for a type or property without webhooks in HubSpot."""
         found = []
         for row in wanted:
             kind, prop = str(row["subscriptionType"]), row.get("propertyName")
@@ -108,7 +108,7 @@ class Events:
         self.subscriptions = found
 
     def emit(self, kind: str, fields: Mapping[str, Any], *, at_ms: int, prop: str | None = None) -> None:
-        """Something happened: `kind` is the subscription type. Nobody subscribed: nothing is sent."""
+        """Send an event; `kind` is the subscription type. Without a subscription nothing is sent."""
         if not self.target_url:
             return
         for sub in self.subscriptions:
@@ -163,7 +163,7 @@ class Events:
 
 
 def signed_headers(secret: str, url: str, body: bytes, at_ms: int) -> dict[str, str]:
-    """Headers of a delivery: signature v1 and v3 side by side, as HubSpot sends them."""
+    """Headers of a delivery: signatures v1 and v3, as HubSpot sends them."""
     v1 = hashlib.sha256(secret.encode() + body).hexdigest()
     base = b"POST" + hash_uri(url).encode() + body + str(at_ms).encode()
     v3 = base64.b64encode(hmac.new(secret.encode(), base, hashlib.sha256).digest()).decode()
@@ -181,5 +181,5 @@ _DECODE = {f"{ord(c):02X}": c for c in ":/?@!$'()*,;"}
 
 
 def hash_uri(url: str) -> str:
-    """The URL as it goes into the v3 hash: only these percent codes are decoded, others stay."""
+    """The URL in the form for the v3 hash: only these percent codes are decoded, others stay."""
     return re.sub(r"%([0-9A-Fa-f]{2})", lambda m: _DECODE.get(m.group(1).upper(), m.group(0)), url)

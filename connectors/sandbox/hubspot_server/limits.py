@@ -1,7 +1,7 @@
-"""HubSpot's rate limits, in real time because they are about the caller's own clock.
+"""HubSpot's rate limits, in real time because they depend on the caller's clock.
 
 Source: https://developers.hubspot.com/docs/api/usage-details (read 2025-01-03) and the usage guidelines of
-2026: 190 requests per 10 s and app, 5 searches a second and account, associations 150 per 10 s of their own.
+2026: 190 requests per 10 s and app, 5 searches a second and account, associations 150 per 10 s in addition.
 Whether a refused request counts is not documented; here it does not.
 """
 
@@ -27,7 +27,7 @@ class Limits:
     _today: int = 0
 
     def admit(self, app: str, *, search: bool, association: bool, day: str) -> str | None:
-        """Count one request of `app`; or the name of the policy that refuses it, uncounted."""
+        """Count one request of `app`; or return the name of the policy that refuses it, without counting."""
         now = time.monotonic()
         if day != self._day:
             self._day, self._today = day, 0
@@ -61,7 +61,7 @@ class Limits:
         return self._today
 
     def headers(self, app: str) -> dict[str, str]:
-        """What HubSpot tells the caller; search answers go without."""
+        """HubSpot's limit headers; search answers have none."""
         mine = _recent(self._burst.setdefault(app, deque()), time.monotonic(), WINDOW_S)
         return {
             "X-HubSpot-RateLimit-Max": str(self.burst),

@@ -1,4 +1,4 @@
-"""One HubSpot account: its state and the parts that work on it, built anew on every reset."""
+"""One HubSpot account: its state and the parts that work on it, rebuilt on every reset."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,7 @@ TIME_ZONE = "Europe/Berlin"
 
 @dataclass(frozen=True)
 class Owner:
-    """One owner; `id` goes into hubspot_owner_id, `user_id` never does."""
+    """One owner; `id` goes into hubspot_owner_id, `user_id` does not."""
 
     id: str
     user_id: int

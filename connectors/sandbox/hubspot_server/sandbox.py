@@ -1,4 +1,4 @@
-"""Puts the stand-in together: bench, portal, routes, edge, wire."""
+"""Builds the stand-in: bench, portal, routes, edge, wire."""
 
 from starlette.types import ASGIApp
 
@@ -65,12 +65,12 @@ class HubSpotSandbox:
 
     @property
     def portal(self) -> Portal:
-        """The account as it stands."""
+        """The present account."""
         return self._site.portal
 
     @property
     def public_url(self) -> str:
-        """Scheme, host and port under which this server is reached."""
+        """Scheme, host and port of this server."""
         return self._public_url
 
     @public_url.setter
@@ -82,8 +82,8 @@ class HubSpotSandbox:
         return self._site.operations
 
     def reset(self, seed: int) -> None:
-        """A fresh account on an unused bench; where webhooks go stays as it was given to build()."""
-        self.portal.events.target_url = None  # what the old account still has to tell stays untold
+        """A fresh account on an unused bench; the webhook target stays as it was given to build()."""
+        self.portal.events.target_url = None  # pending events of the old account are not sent
         self.bench.reset(seed)
         self._site.portal = self._fresh()
 
@@ -116,7 +116,7 @@ def _bench(clock: Clock) -> Bench:
 
 
 def _mount(site: Site, sandbox: HubSpotSandbox) -> None:
-    # Fixed path words come before parameters that would swallow them.
+    # Fixed path words come before parameters that would match them.
     for part in (
         routes_batch,
         search,

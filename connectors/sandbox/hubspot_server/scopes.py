@@ -1,7 +1,7 @@
-"""Which scope a call needs, so that a test can take one away (`portal-rules` missing_scopes).
+"""Which scope a call needs, so that a test can remove one (`portal-rules` missing_scopes).
 
 Source: the scopes on the object, property, owner and file pages (facts section 1): notes and tasks are gated
-by the contacts scopes; a label or link counts as a write of its first object.
+by the contacts scopes; a label or association counts as a write of its first object.
 """
 
 from connectors.sandbox.hubspot_server.errors import Refusal
@@ -11,7 +11,7 @@ _READING_POSTS = ("/search", "/batch/read")
 
 
 def needed(method: str, path: str) -> str | None:
-    """The scope for this call, or None where any token will do."""
+    """The scope for this call, or None if any token is enough."""
     parts = [p for p in path.split("/") if p and not p.startswith(("v1", "v3", "v4", "2026-"))]
     writing = method != "GET" and not path.endswith(_READING_POSTS)
     what = "write" if writing else "read"

@@ -1,4 +1,4 @@
-"""What a test may bend in an account: see `PUT /_sandbox/limits` and `PUT /_sandbox/portal-rules`."""
+"""The settings of an account that a test may change: see `PUT /_sandbox/limits` and `PUT /_sandbox/portal-rules`."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Epoch milliseconds to and from HubSpot's ISO 8601 texts (UTC, milliseconds only where there are some)."""
+"""Epoch milliseconds to and from HubSpot's ISO 8601 texts (UTC, milliseconds only if they are not zero)."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache

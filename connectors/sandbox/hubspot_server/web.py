@@ -42,7 +42,7 @@ class Call:
 
     @property
     def binding(self) -> bool:
-        """Whether the rules of 2026-09 hold."""
+        """Whether the rules of 2026-09 apply."""
         return self.version == "2026-09"
 
     @property
@@ -55,7 +55,7 @@ class Call:
         return object_type(self.args[name])
 
     def json(self) -> Any:
-        """The JSON body. Raises Refusal 400 when it is none."""
+        """The JSON body. Raises Refusal 400 when it is not JSON."""
         try:
             return json.loads(self.raw)
         except ValueError:
@@ -108,7 +108,7 @@ Handler = Callable[[Call], Awaitable[Response] | Awaitable[tuple[int, Any]]]
 
 
 class Site:
-    """The application and the portal it serves at the moment."""
+    """The application and the portal that it serves now."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
@@ -119,7 +119,7 @@ class Site:
         self.app.add_exception_handler(500, _broke)
 
     def serve(self, method: str, templates: Sequence[str], handler: Handler) -> None:
-        """Answer `method` at these path templates. `{version}` takes the dated versions only."""
+        """Serve `method` at these path templates. `{version}` matches only the dated versions."""
         for template in templates:
             fixed = next((p for p in template.split("/") if p in ("v1", "v3", "v4")), "v3")
 
@@ -142,7 +142,7 @@ class Site:
             self.app.router.add_route(template, endpoint, methods=[method], include_in_schema=False)
 
     def show(self, template: str, handler: Callable[[Call], Awaitable[Response]]) -> None:
-        """Answer GET here with a page for people; not one of the vendor's operations."""
+        """Serve a page for people here; it is not one of the vendor's operations."""
 
         async def endpoint(request: Request) -> Response:
             args = {k: str(v) for k, v in request.path_params.items()}
@@ -157,14 +157,14 @@ class _Named:
 
 
 class Edge:
-    """In front of the application: who calls, how often, and the headers every answer carries."""
+    """Middleware for authentication, rate limits and the headers of every answer."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:
         self._app = app
         self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Authenticate, count, pass on. Control paths and open paths go straight through."""
+        """Authenticate, count, and call the application. Control paths and open paths are not checked."""
         path = scope.get("path", "")
         if scope["type"] != "http" or path.startswith(OPEN) or is_page(path):
             await self._app(scope, receive, send)
@@ -205,7 +205,7 @@ _PAGE = re.compile(r"/contacts/\d+/(record|files|objects)/")
 
 
 def is_page(path: str) -> bool:
-    """Whether a path leads to a page for people: no token, no limits, not in the request log."""
+    """Whether a path is a page for people: no token, no limits, not in the request log."""
     return path == "/" or _PAGE.match(path) is not None
 
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `database.upgrade` hands over."""
+"""Alembic's entry: runs on the connection from `database.upgrade`."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from flows.ledger.tables import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:
-    raise RuntimeError("migrations run through flows.ledger.database.upgrade, which hands over a connection")
+    raise RuntimeError("migrations run through flows.ledger.database.upgrade, which provides the connection")
 context.configure(
     connection=connection,
     target_metadata=metadata,

@@ -1,6 +1,6 @@
-"""`dealflow rehearse`: a quarter of one's own sales process in seconds, on the stand-ins and on virtual time.
+"""`dealflow rehearse`: simulates a quarter of your sales process in seconds, on the stand-ins and in virtual time.
 
-People: `rates.py` (how they behave), `buyers.py`, `reps.py` with `supplies.py`, `signers.py`.
-Around them: `world.py` (the stand-ins), `desk.py` (gateway and worker), `play.py` (the play), `checks.py` (what must
-never happen), `report.py`, `show.py`.
+People: `rates.py` (their behaviour), `buyers.py`, `reps.py` with `evidence.py` and `journal.py`, `signers.py`.
+Around them: `world.py` (the stand-ins), `desk.py` (gateway and worker), `play.py` (the simulation), `checks.py` (the
+promises), `report.py`.
 """

@@ -1,4 +1,4 @@
-"""The simulated buyers: who sends which lead when. Invented names only; addresses under reserved domains."""
+"""The simulated buyers and their leads. Invented names only; addresses under reserved domains."""
 
 import random
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ _NEED = (
     "Contracts lie about for days before somebody signs them.",
     "We copy every order into three systems by hand.",
     "Nobody can say which version of an offer the client has.",
-    "Auditors ask for signed papers that we cannot find.",
+    "Auditors ask for signed documents that we cannot find.",
 )
 
 
 @dataclass(frozen=True)
 class Lead:
-    """One form that is sent. `fields` are the form's; `follows` is the number of an earlier lead of the same buyer."""
+    """One web form. `fields`: its content; `follows`: the number of an earlier lead of the same buyer."""
 
     number: int
     arrives_at: datetime
@@ -33,7 +33,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Buyer:
-    """A company and the person who writes."""
+    """A company and its contact person."""
 
     number: int
     first: str
@@ -49,16 +49,16 @@ class Buyer:
 
     @property
     def email(self) -> str:
-        """Their address; empty for those who only leave a phone number."""
+        """The e-mail address; empty for a buyer who only gives a phone number."""
         return "" if self.by_phone else f"{self.first}.{self.last}@{self.domain}".lower()
 
     def person(self, name: str) -> str:
-        """The address of somebody else at the same company."""
+        """The address of another person at the same company."""
         return f"{name}@{self.domain}".lower()
 
 
 def buyers(count: int, *, seed: int, rates: Rates) -> list[Buyer]:
-    """So many buyers; each has dice of its own, so that one who acts differently changes nothing for the others."""
+    """This many buyers, each with its own random generator, so that one buyer's actions do not change the others."""
     return [_buyer(number, random.Random(f"{seed} buyer {number}"), rates) for number in range(1, count + 1)]
 
 
@@ -80,7 +80,7 @@ def _buyer(number: int, dice: random.Random, rates: Rates) -> Buyer:
 
 
 def leads(everybody: list[Buyer], *, starts: datetime, days: int, rates: Rates) -> Iterator[Lead]:
-    """All forms of the quarter, in the order they arrive. The last tenth of the time brings no new buyers."""
+    """All forms of the quarter, in order of arrival. There are no new buyers in the last tenth of the time."""
     found: list[Lead] = []
     number = len(everybody)
     for buyer in everybody:
@@ -91,7 +91,7 @@ def leads(everybody: list[Buyer], *, starts: datetime, days: int, rates: Rates) 
             number += 1
             again = at + timedelta(days=dice.expovariate(1 / rates.asks_again_after_days))
             fields = _form(buyer, dice, rates) | {"message": f"Once more: {buyer.need}"}
-            if dice.random() < 0.5 and buyer.email:  # a colleague of theirs writes
+            if dice.random() < 0.5 and buyer.email:  # a colleague sends it
                 fields |= {"first_name": dice.choice(_FIRST), "last_name": "Kollege"}
                 fields["email"] = buyer.person(f"{fields['first_name']}.kollege")
             found.append(Lead(number, again, fields | {"submission_id": f"form-{number}"}, buyer.number))

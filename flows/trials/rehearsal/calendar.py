@@ -1,10 +1,10 @@
-"""When things happen in a rehearsal: two looks at the desk on each working day, nothing at night, all in UTC."""
+"""The calendar of a rehearsal: people act twice on each working day, never at night, all in UTC."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 STARTS = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-"""A Monday. Fixed, because a rehearsal must not depend on the day on which it is played."""
+"""A Monday. Fixed, because a rehearsal must not depend on the present day."""
 HOURS = (9, 15)
 
 

@@ -1,4 +1,4 @@
-"""What must never happen, judged on the stand-ins' own records after the play (never on what we believe we did)."""
+"""The promises, checked on the stand-ins' own records after the rehearsal (never on the product's own view)."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ _ENDED_WORDS = ("Declined", "Expired", "Cancelled", "Failed", "Completed")
 
 @dataclass(frozen=True)
 class Broken:
-    """A promise that did not hold, and where."""
+    """A broken promise, and where."""
 
     promise: str
     deal_id: str
@@ -26,7 +26,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: how many things were looked at, and which of them broke it."""
+    """One promise: how many things were checked, and which of them broke it."""
 
     promise: str
     looked_at: int
@@ -65,7 +65,7 @@ def _signed(played: Played) -> int:
 
 
 def _two_live(played: Played) -> Iterable[tuple[str, str]]:
-    """A contract lives from the moment it is sent until it ends unsigned; a signed one lives on."""
+    """Contracts that were live at the same time: from sending until they end unsigned; a signed one stays live."""
     for deal_id, requests in _by_deal(played.requests).items():
         spans = sorted((r["created_at"], _ended_at(r), r["signature_request_id"]) for r in requests)
         for (_, ended, one), (begun, _, other) in itertools.pairwise(spans):
@@ -93,7 +93,7 @@ def _unfiled(played: Played) -> Iterable[tuple[str, str]]:
         if file is None:
             yield deal_id, f"request {request['signature_request_id']} is signed, and no PDF is on the deal"
         elif file["sha256"] != request["signed_sha256"]:
-            yield deal_id, f"file {filed} is not the PDF that Dropbox Sign handed out"
+            yield deal_id, f"file {filed} is not the PDF that Dropbox Sign returned"
 
 
 def _too_early(played: Played) -> Iterable[tuple[str, str]]:
@@ -103,17 +103,17 @@ def _too_early(played: Played) -> Iterable[tuple[str, str]]:
     for request in played.requests:
         deal_id = str(request["metadata"].get("deal_id", ""))
         if stage is None or deal_id not in deals:
-            yield deal_id, f"request {request['signature_request_id']} is on no deal that we know"
+            yield deal_id, f"request {request['signature_request_id']} is on no known deal"
             continue
         facts = _facts_at(played, deals[deal_id], request["created_at"])
         if facts.stage != stage.key:
-            yield deal_id, f"request {request['signature_request_id']}: the deal stood in {facts.stage}"
+            yield deal_id, f"request {request['signature_request_id']}: the deal was in {facts.stage}"
         for verdict in unmet(gate(played.process, stage.key, facts)):
             yield deal_id, f"request {request['signature_request_id']}: {verdict.says}: {verdict.missing}"
 
 
 def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts:
-    """The deal as it was. Links have no history in HubSpot: for roles the reps' own diary says when."""
+    """The deal at that time. Associations have no history in HubSpot: for roles the reps' diary has the time."""
     case = next((c for c in played.cases if c.deal_id == deal["id"]), None)
     moment = datetime.fromtimestamp(at_s + 1, UTC)
     properties = {name: _value_at(versions, moment) for name, versions in deal["history"].items()}
@@ -151,7 +151,7 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
 
 
 def entered_by(played: Played, deal: Mapping[str, Any], moment: datetime) -> dict[str, datetime]:
-    """When the deal had entered each stage by then."""
+    """When the deal entered each stage, up to that moment."""
     keys = {stage_id: key for key, stage_id in played.stage_ids.items()}
     past = [(keys.get(v["value"]), _instant(v["timestamp"])) for v in deal["history"].get("dealstage", ())]
     entries = [(key, at) for key, at in past if key is not None and at <= moment]
@@ -176,17 +176,17 @@ def _double_notes(played: Played) -> Iterable[tuple[str, str]]:
         for link in note["associations"].get("deals", []):
             key = (link["id"], note["properties"].get("hs_note_body", ""))
             if key in seen:
-                yield link["id"], f"note {note['id']} says again what another one says"
+                yield link["id"], f"note {note['id']} repeats another note"
             seen.add(key)
 
 
 def is_debrief(note: Mapping[str, Any]) -> bool:
-    """Whether a note is the debrief of a deal that was handed over."""
+    """Whether a note is the debrief of a hand-over."""
     return str(note["properties"].get("hs_note_body") or "").startswith(f"<p>{TITLE}</p>")
 
 
 def _handed_over(played: Played) -> Iterable[tuple[str, str]]:
-    """A debrief on each deal that stands in won; none where it never stood there; one follow-on deal at most."""
+    """A deal in won must have one debrief; a deal never in won none; and at most one follow-on deal."""
     won, wanted = played.stage_ids[played.process.won.key], played.process.stage_for("hand_over") is not None
     found = Counter(
         link["id"]
@@ -202,11 +202,11 @@ def _handed_over(played: Played) -> Iterable[tuple[str, str]]:
     follow_ons = Counter(d["properties"]["dealflow_lead_key"] for d in played.follow_ons)
     for key, times in follow_ons.items():
         if times > 1:
-            yield key.partition(":")[2], f"{times} deals follow on it"
+            yield key.partition(":")[2], f"{times} follow-on deals"
 
 
 def _lost_leads(played: Played) -> Iterable[tuple[str, str]]:
-    """Each lead made one deal (its key is on it) or joined one (a note there says so)."""
+    """Each lead must have made one deal (which has its key) or joined one (which has a note)."""
     keys = [d["properties"].get("dealflow_lead_key") for d in played.deals]
     for key in {k for k in keys if k and keys.count(k) > 1}:
         yield "", f"{key} made more than one deal"

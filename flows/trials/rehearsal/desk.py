@@ -1,6 +1,6 @@
-"""The worker's desk without Prefect: deliveries go in through the real gateway, events through the flows' own logic.
+"""Gateway and worker without Prefect: deliveries go through the real gateway, events through the flows' own logic.
 
-One thing at a time, in the inbox's order, by virtual time: what is parked or held waits for its moment.
+One thing at a time, in the inbox's order, by virtual time: parked and held events wait until they are due.
 """
 
 import importlib
@@ -34,7 +34,7 @@ from flows.ledger.inbox import Event
 from flows.processes import FLOWS, Flow, by_flow
 from flows.services import Services, open_services
 from flows.trials.rehearsal.loopback import PlainClient, loopback_client
-from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Mail, World
+from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY, Delivery, World
 from flows.worker.settle import Ended, fail, finish
 
 _LEADS_TOKEN = "rehearsal-leads"  # noqa: S105  # opens nothing but the rehearsal
@@ -44,12 +44,12 @@ _PLENTY = 1_000_000_000
 
 
 class DeskError(FlowError):
-    """The gateway refused a delivery, or the inbox does not come to rest: a fault in the product. Says which."""
+    """The gateway refused a delivery, or the inbox does not become idle: a fault of the product."""
 
 
 @dataclass
 class Tally:
-    """What the worker did, counted as it happened."""
+    """Counts what the worker does."""
 
     calls: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -90,13 +90,17 @@ class Desk:
         key: str = answer.json()["lead"]
         return key
 
-    async def take_in(self, mails: list[Mail]) -> None:
-        """Carry deliveries to the gateway, byte for byte. Raises DeskError when it does not take one."""
-        for mail in mails:
-            answer = await self.gateway.post(mail.path, content=mail.body, headers=dict(mail.headers))
+    async def take_in(self, deliveries: list[Delivery]) -> None:
+        """Deliver to the gateway, byte for byte. Raises DeskError when it refuses a delivery."""
+        for delivery in deliveries:
+            answer = await self.gateway.post(
+                delivery.path, content=delivery.body, headers=dict(delivery.headers)
+            )
             well = answer.status_code == 200
-            if not well or (mail.vendor == "dropbox_sign" and answer.text != _SIGN_ANSWER):
-                raise DeskError(f"the gateway answered {answer.status_code} to {mail.vendor} {mail.kind}")
+            if not well or (delivery.vendor == "dropbox_sign" and answer.text != _SIGN_ANSWER):
+                raise DeskError(
+                    f"the gateway answered {answer.status_code} to {delivery.vendor} {delivery.kind}"
+                )
 
     async def work(self) -> int:
         """Handle everything that is due; returns how many events that was."""
@@ -106,7 +110,7 @@ class Desk:
             if not done:
                 return handled
             handled += done
-        raise DeskError(f"the inbox does not come to rest after {_ROUNDS} rounds at {self.s.clock()}")
+        raise DeskError(f"the inbox is not idle after {_ROUNDS} rounds at {self.s.clock()}")
 
     async def sweep(self) -> None:
         """The scheduled sync."""
@@ -117,7 +121,7 @@ class Desk:
         await follow_up_sweep.sweep(self.s)
 
     async def _round(self) -> int:
-        """Claim what is due, and hand it over flow by flow, the oldest first; as several lanes of a worker would."""
+        """Claim due events and handle them by flow, oldest first, as several lanes of a worker would."""
         s = self.s
         async with s.ledger.write() as tx:
             events = await inbox.claim(
@@ -145,14 +149,14 @@ class Desk:
 
 
 def load() -> None:
-    """Import what the first events would otherwise wait for: the flows and the vendors' own packages (seconds)."""
+    """Import the flows and the vendors' packages, for which the first events would otherwise wait (seconds)."""
     for module in (*(flow.logic for flow in FLOWS.values() if flow.kinds), "dropbox_sign", "hubspot"):
         importlib.import_module(module)
 
 
 @asynccontextmanager
 async def open_desk(world: World, *, process_file: Path, home: Path, seed: int) -> AsyncIterator[Desk]:
-    """Ledger, clients and gateway on the stand-ins' time; tokens and dice are seeded, so nothing differs twice."""
+    """Open ledger, clients and gateway in virtual time; tokens and random numbers are seeded, so runs are equal."""
     settings = _settings(world, process_file, home)
     tally = Tally()
     s = await open_services(settings)
@@ -202,7 +206,7 @@ def _settings(world: World, process_file: Path, home: Path) -> Settings:
         "dropbox_sign_app_url": "https://app.dropbox-sign.example",
         "leads_token": _LEADS_TOKEN,
         "public_url": GATEWAY,
-        # A held event is looked at again when its deal changes; every third day besides is enough here.
+        # A held event is checked again when its deal changes; in addition every third day is enough here.
         "worker_hold_retry_s": 3 * 86_400,
     }
     return Settings.model_validate(given)

@@ -1,5 +1,5 @@
-"""What reps put on a deal: the evidence that the process file asks for and the details that its papers print, with
-human faults.
+"""What reps enter on a deal: the evidence that the process file requires and the details that its documents print, with
+human errors.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ _GOODS = ("Contract desk, per seat", "Onboarding workshop", "Migration of archiv
 
 @dataclass
 class Case:
-    """One deal as its rep knows it. `over`: nobody will touch it again, `why` says why."""
+    """One deal as its rep knows it. `over`: nobody will work on it again; `why` has the reason."""
 
     number: int
     buyer: Buyer
@@ -56,23 +56,23 @@ class Case:
     labelled_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     line_items: list[str] = field(default_factory=list)
     forgot: set[str] = field(default_factory=set)
-    drawn: set[str] = field(default_factory=set)  # what the dice have decided already
+    drawn: set[str] = field(default_factory=set)  # random decisions that were made already
     wrong: dict[str, str] = field(default_factory=dict)  # contact id -> the address it should have
-    ended: set[str] = field(default_factory=set)  # contracts that have ended unsigned and were dealt with
+    ended: set[str] = field(default_factory=set)  # contracts that ended unsigned and were handled
     papers_ready: bool = False
     diary: Diary = field(default_factory=Diary)
     waits_since: datetime | None = None
 
     def first_time(self, what: str) -> bool:
-        """Whether the dice have not decided this yet."""
+        """Whether this random decision was not made yet."""
         fresh = what not in self.drawn
         self.drawn.add(what)
         return fresh
 
 
 @dataclass
-class Supplies:
-    """Hands that fill in deals. `stage_ids`: our key -> HubSpot's id; `types`: deal property -> its type in HubSpot."""
+class EvidenceWriter:
+    """Fills in deals for the reps. `stage_ids`: stage key -> HubSpot's id; `types`: deal property -> HubSpot type."""
 
     world: World
     process: SalesProcess
@@ -86,7 +86,7 @@ class Supplies:
     def _unmet(
         self, case: Case, seen: Seen, criteria: Sequence[Criterion], *, theirs: bool
     ) -> list[Criterion]:
-        """Criteria not met as the rep sees it: those that people can supply, or those that come by themselves."""
+        """Unmet criteria as the rep sees them: those that people can provide, or those that the worker provides."""
         signed = seen.get("dealflow_contract_status") == "completed"
         facts = DealFacts(
             deal_id=case.deal_id,
@@ -106,7 +106,7 @@ class Supplies:
         open_ = [c for c in criteria if unmet(judge([c], facts, home[c.key]))]
         return [c for c in open_ if isinstance(c.evidence, (DocumentEvidence, SignatureEvidence)) != theirs]
 
-    async def _supply(self, case: Case, seen: Seen, criteria: Sequence[Criterion]) -> None:
+    async def _provide_all(self, case: Case, seen: Seen, criteria: Sequence[Criterion]) -> None:
         for criterion in self._unmet(case, seen, criteria, theirs=True):
             if case.first_time(f"forgets {criterion.key}") and case.buyer.dice.random() < self._forgets(
                 criterion
@@ -127,7 +127,7 @@ class Supplies:
                 return 0.0
 
     async def _provide(self, case: Case, evidence: Evidence) -> None:
-        """What a rep can put on the deal; of a choice the first."""
+        """Enter the evidence that a rep can enter; of alternatives the first."""
         match evidence:
             case AnyOf(any_of=parts):
                 await self._provide(case, parts[0])
@@ -138,7 +138,7 @@ class Supplies:
                 values = {wanted.property: self._value(case, wanted)}
                 await self.world.rep("deals", id=case.deal_id, properties=values)
             case DateEvidence() as wanted:
-                # "after" another day: far enough ahead of what anybody writes there.
+                # "after" another day: far enough after any date that is written there.
                 days = wanted.within_days if wanted.within_days is not None else 400 if wanted.after else 30
                 values = {wanted.date: f"{self.world.now + timedelta(days=days):%Y-%m-%d}"}
                 await self.world.rep("deals", id=case.deal_id, properties=values)
@@ -207,7 +207,7 @@ class Supplies:
     # People on the deal
 
     async def _name_role(self, case: Case, role: str) -> None:
-        """Label whoever has the role: often the one contact there is, sometimes a second one, sometimes wrongly."""
+        """Label the contact with the role: often the only contact, sometimes a second one, sometimes wrongly."""
         dice, rates, buyer = case.buyer.dice, self.rates, case.buyer
         if case.first_time("who signs"):
             roll = dice.random()
@@ -258,7 +258,7 @@ class Supplies:
         await self.world.rep("deals", id=case.deal_id, associations=[link])
 
     async def _correct_addresses(self, case: Case) -> None:
-        """Give mistyped people their true address, those without any theirs, and take our own people off the deal."""
+        """Correct mistyped addresses, add missing ones, and remove our own people from the deal."""
         for contact_id, address in sorted(case.wrong.items()):
             if address:
                 await self.world.rep("contacts", id=contact_id, properties={"email": address})
@@ -272,10 +272,10 @@ class Supplies:
             address = case.buyer.person(case.buyer.last)
             await self.world.rep("contacts", id=case.contact_id, properties={"email": address})
 
-    # What the papers print
+    # What the documents print
 
     def _printed(self, kind: str) -> list[str]:
-        """Properties of a kind of record that a template must have."""
+        """Properties of a kind of record that a template requires."""
         names = [
             variable.source.partition(".")[2]
             for template in self.templates
@@ -284,14 +284,14 @@ class Supplies:
         ]
         return sorted(set(names) - {"hs_object_id", "dealname", "deal_currency_code"})
 
-    async def _fill_in_papers(self, case: Case, seen: Seen, *, mending: bool = False) -> None:
-        """Before a document is made a rep completes what it prints, or forgets to."""
+    async def _fill_in_documents(self, case: Case, seen: Seen, *, fixing: bool = False) -> None:
+        """Before a document is made the rep enters what it prints, or forgets it."""
         if case.papers_ready:
             return
-        if not mending and case.first_time("papers"):
+        if not fixing and case.first_time("documents"):
             if case.buyer.dice.random() < self.rates.forgets_paper_details:
                 return
-        elif not mending:
+        elif not fixing:
             return
         case.papers_ready = True
         _, country, city = case.buyer.country

@@ -1,4 +1,4 @@
-"""What reps log on their deals: calls and meetings, notes of calls on the form, objections as tasks that they close."""
+"""What reps log on their deals: calls and meetings, call notes on the form, objections as tasks that they close."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,12 +25,12 @@ _KINDS: Mapping[ActivityType, tuple[str, dict[str, str]]] = {
     "note": ("notes", {}),
     "task": ("tasks", {"hs_task_subject": "Done", "hs_task_status": "COMPLETED"}),
 }
-_DOUBTS = ("the price", "where the data stays", "how long it takes", "who looks after us")
+_DOUBTS = ("the price", "where the data stays", "how long it takes", "who is our contact")
 
 
 @dataclass
 class Diary:
-    """What a rep has logged on one deal, and since when they see it in each stage."""
+    """What a rep has logged on one deal, and when they first saw it in each stage."""
 
     activities: list[Activity] = field(default_factory=list)
     objections: list[Objection] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Diary:
     _stage: str = ""
 
     def stands_in(self, stage: str, now: datetime) -> None:
-        """The deal is seen in this stage: that it came there is noted once a stay."""
+        """Record that the deal is in this stage, once for each stay."""
         if stage != self._stage:
             self._stage = stage
             self.entered[stage] = now
@@ -46,7 +46,7 @@ class Diary:
 
 @dataclass
 class Journal:
-    """The hand that logs."""
+    """Logs activities for the reps."""
 
     world: World
     process: SalesProcess
@@ -54,7 +54,7 @@ class Journal:
     async def log(
         self, deal_id: str, diary: Diary, wanted: ActivityEvidence | CallNotesEvidence | ObjectionsEvidence
     ) -> None:
-        """Let it take place now, as often as is asked."""
+        """Log it now, as often as required."""
         match wanted:
             case ActivityEvidence():
                 for _ in range(wanted.at_least):
@@ -69,7 +69,7 @@ class Journal:
                     diary.objections.append(Objection(ident, self.world.now, self.world.now))
 
     def _filled(self, name: str, number: int) -> Iterable[str]:
-        """The form with something under every heading; no two of them say the same."""
+        """The form with text under every heading; no two are equal."""
         for line in blank(name, self.process.call_notes[name]).splitlines():
             yield f"{line} as we said in talk {number + 1}" if line.endswith(":") else line
 
@@ -91,7 +91,7 @@ class Journal:
 def logged(
     records: Mapping[ActivityType, Iterable[Mapping[str, Any]]], process: SalesProcess
 ) -> dict[str, Happened]:
-    """What took place on each deal, from the stand-in's own records of activities."""
+    """The activities of each deal, from the stand-in's own records."""
     rows: dict[str, list[tuple[ActivityType, Record]]] = {}
     for kind, found in records.items():
         for one in found:

@@ -1,7 +1,7 @@
-"""HTTP to the stand-ins over one kept connection, without all that a loopback address never needs.
+"""HTTP to the stand-ins over one connection, without features that a loopback address does not need.
 
-A rehearsal makes some fifteen thousand calls one after another; with httpx's own transport half its time went
-there. Redirects, proxies, TLS, streaming and parallel calls are left out: whoever needs them takes httpx's.
+A rehearsal makes some fifteen thousand calls one after another; httpx's own transport took half of its time.
+Redirects, proxies, TLS, streaming and parallel calls are not supported: use httpx's client for them.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ def loopback_client(url: str) -> httpx.AsyncClient:
 
 
 class PlainClient(httpx.AsyncClient):
-    """An `httpx.AsyncClient` that hands each request to its transport as it is: no cookies, redirects or hooks."""
+    """An `httpx.AsyncClient` that passes each request unchanged to its transport: no cookies, redirects or hooks."""
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport) -> None:
         super().__init__(base_url=url, transport=transport, trust_env=False)
         self._plainly = transport
 
     async def send(self, request: httpx.Request, **_how: Any) -> httpx.Response:
-        """Send; the answer is read whole. Raises what the transport raises."""
+        """Send a request and read the whole answer. Raises the transport's errors."""
         response = await self._plainly.handle_async_request(request)
         await response.aread()
         return response
 
 
 class Loopback(httpx.AsyncBaseTransport):
-    """A transport for `httpx.AsyncClient`. One call at a time; an answer needs a length, as the stand-ins give it."""
+    """A transport for `httpx.AsyncClient`. One call at a time; an answer needs a length, which the stand-ins send."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -43,7 +43,7 @@ class Loopback(httpx.AsyncBaseTransport):
         self._writer: asyncio.StreamWriter | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send and read the whole answer. Raises httpx.ReadError when the connection ends before that."""
+        """Send and read the whole answer. Raises httpx.ReadError when the connection ends too early."""
         body = await request.aread()
         lines = [request.method.encode() + b" " + request.url.raw_path + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in request.headers.raw if name.lower() not in _SKIPPED]

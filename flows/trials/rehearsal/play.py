@@ -1,4 +1,4 @@
-"""The play: a quarter on virtual time. People act, the vendors deliver, the worker works, time goes on.
+"""Simulates a quarter in virtual time. People act, the vendors deliver, the worker works, time passes.
 
 Everything happens one after another in this process, so the same seed gives the same ledger, byte for byte.
 """
@@ -33,16 +33,16 @@ _MINUTE = timedelta(minutes=1)
 _FRIDAY = 4
 _ROUNDS = 60
 Progress = Callable[[int, datetime], None]
-"""Called with the number of calendar days played and the virtual moment."""
+"""Called with the number of simulated calendar days and the virtual time."""
 
 
 class PlayError(FlowError):
-    """The play does not come to rest: events go round in circles. The text says when."""
+    """The simulation does not become idle: events repeat without end. The text says when."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to rehearse. `ledger`: where to keep it; else it is thrown away. `follow_ups`: each working day too."""
+    """What to rehearse. `ledger`: where to keep it (default: deleted). `follow_ups`: run them on each working day."""
 
     process_file: Path
     deals: int = 200
@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass
 class Played:
-    """What is left when the curtain falls: the stand-ins' own records, and what we counted."""
+    """The result: the stand-ins' own records, and our counts."""
 
     plan: Plan
     process: SalesProcess
@@ -71,7 +71,7 @@ class Played:
     line_items: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
-    happened: dict[str, Happened] = field(default_factory=dict)  # by deal id, as far as criteria ask for it
+    happened: dict[str, Happened] = field(default_factory=dict)  # by deal id, if criteria need it
     files: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
@@ -79,13 +79,13 @@ class Played:
 
 
 async def play(plan: Plan, progress: Progress = lambda _day, _now: None) -> Played:
-    """Play it and return what came of it.
+    """Run the simulation and return its result.
 
     Raises ConfigFileError, ProcessError, LaunchError, ProvisionError; DeskError or PlayError for faults of the product.
     """
     began = time.monotonic()
     process = parse_process(read_yaml(plan.process_file))
-    gc.freeze()  # what was imported stays: the collector need not walk it again and again
+    gc.freeze()  # imported modules stay: the collector need not scan them repeatedly
     gc.set_threshold(20_000, 50, 100)
     with tempfile.TemporaryDirectory(prefix="dealflow-rehearsal-") as folder:
         home = Path(folder)
@@ -112,7 +112,7 @@ class _Play:
         self._cases: list[Case] = []
         self._waiting: dict[
             str, tuple[Lead, Buyer, datetime]
-        ] = {}  # lead key -> sent when, not on the board yet
+        ] = {}  # lead key -> time sent; not on the board yet
         self._leads = self._joined = 0
 
     async def run(self, progress: Progress) -> Played:
@@ -144,19 +144,19 @@ class _Play:
                 await self._desk.follow_up()
                 await self._settle()
             if now.hour == HOURS[-1] and now.weekday() == _FRIDAY:
-                await self._desk.sweep()  # webhooks have told of everything: only the safety net is tried
+                await self._desk.sweep()  # webhooks have reported everything: this only tests the safety net
                 await self._settle()
             progress((now - plan.starts).days + 1, now)
         await self._settle(plan.starts + timedelta(days=plan.days))
-        return await self._curtain()
+        return await self._result()
 
     async def _settle(self, until: datetime | None = None) -> None:
-        """Let time pass (a minute at least), deliver what the vendors say, let the worker work: until nothing moves."""
+        """Let time pass (at least a minute), deliver the vendors' events, let the worker work, until it is idle."""
         for at in range(_ROUNDS):
             await self._world.advance(until if until and at == 0 else self._world.now + _MINUTE)
-            mails = await self._world.mail()
-            await self._desk.take_in(mails)
-            self._signers.read(mails)
+            deliveries = await self._world.deliveries()
+            await self._desk.take_in(deliveries)
+            self._signers.read(deliveries)
             if await self._desk.work() == 0:
                 return
         raise PlayError(f"the worker is still busy an hour after {self._world.now:%Y-%m-%d %H:%M}")
@@ -178,7 +178,7 @@ class _Play:
                 await self._reps.work(case, board[case.deal_id])
 
     async def _look_for_new_deals(self) -> None:
-        """The lead of a buyer with an open deal joined that one: it never turns up as a deal of its own."""
+        """Adopt new deals. The lead of a buyer with an open deal joined that deal: it has no deal of its own."""
         asked = list(self._waiting)
         if not asked:
             return
@@ -192,7 +192,7 @@ class _Play:
                 del self._waiting[key]
                 self._joined += 1
 
-    async def _curtain(self) -> Played:
+    async def _result(self) -> Played:
         world, s = self._world, self._desk.s
         activities = {kind: await world.records(OBJECTS[kind]) for kind in asked_types(s.process)}
         deals = await world.records("deals")

@@ -1,4 +1,4 @@
-"""What a rehearsal tells: the funnel, what the worker did, where deals stand stuck and why, broken promises."""
+"""The report of a rehearsal: the funnel, the worker's actions, where deals are stuck and why, broken promises."""
 
 import statistics
 from collections import Counter
@@ -19,7 +19,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class FunnelRow:
-    """One stage: deals that ever entered it, that left it for another, that stand there; median days of a visit."""
+    """One stage: deals that entered it, that left it, that are in it; median days of a visit."""
 
     stage: str
     label: str
@@ -31,7 +31,7 @@ class FunnelRow:
 
 @dataclass(frozen=True)
 class StuckRow:
-    """Open deals in one stage for want of one criterion, with a few of them to look at."""
+    """Open deals stuck in one stage by one criterion, with a few examples."""
 
     stage: str
     criterion: str
@@ -43,7 +43,7 @@ class StuckRow:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything, as plain data."""
+    """The whole report, as plain data."""
 
     plan: dict[str, Any]
     funnel: tuple[FunnelRow, ...]
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every promise held."""
+        """Whether every promise was kept."""
         return not any(c.broken for c in self.checks)
 
     def as_json(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Report:
 
 
 def report(played: Played) -> Report:
-    """Draw the report from what is left of the play."""
+    """Make the report from the result of the simulation."""
     plan = played.plan
     visits = {deal["id"]: _visits(played, deal) for deal in played.deals}
     return Report(
@@ -124,7 +124,7 @@ def _funnel_row(stage: Stage, visits: Mapping[str, list[_Visit]]) -> FunnelRow:
 
 
 def _outcome(played: Played) -> dict[str, Any]:
-    """Won, lost and open: how many, and what they are worth."""
+    """Won, lost and open deals: number and value."""
     closed = {s.key: s.closed for s in played.process.stages}
     keys = {stage_id: key for key, stage_id in played.stage_ids.items()}
     count: Counter[str] = Counter()
@@ -142,7 +142,7 @@ def _outcome(played: Played) -> dict[str, Any]:
 
 
 def _worker(played: Played) -> dict[str, Any]:
-    """What the stand-ins show of its work, and how its events ended."""
+    """The worker's results in the stand-ins, and how its events ended."""
     ended = played.tally.ended
     revisions = [int(r["metadata"].get("revision", 1)) for r in played.requests]
     names = Counter(str(f["name"]).split("-")[0] for f in played.files)
@@ -174,14 +174,14 @@ def _follow_ups(played: Played) -> dict[str, int]:
 
 
 def _holds(played: Played) -> tuple[dict[str, Any], ...]:
-    """Why events were held, those that concerned most events first (retries of one event count once)."""
+    """The reasons of held events, most frequent first (retries of one event count once)."""
     rows = [(len(ids), kind, reason) for (kind, reason), ids in played.tally.held.items()]
     rows.sort(key=lambda row: (-row[0], row[1], row[2]))
     return tuple({"events": n, "kind": kind, "reason": reason} for n, kind, reason in rows)
 
 
 def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow, ...]:
-    """Open deals by the first thing that each still needs to leave its stage."""
+    """Open deals by the first criterion that each still needs to leave its stage."""
     found: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     for deal in played.deals:
         last = visits[deal["id"]][-1]
@@ -194,7 +194,7 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
         key = (
             (stage.key, missing[0].criterion, missing[0].says)
             if missing
-            else (stage.key, "", "nothing: it can go on")
+            else (stage.key, "", "nothing: it can move on")
         )
         found.setdefault(key, []).append((last.days, deal["id"]))
     rows = [
@@ -214,7 +214,7 @@ def _stuck(played: Played, visits: Mapping[str, list[_Visit]]) -> tuple[StuckRow
 def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
     """The deal at the end, from the stand-in's record."""
     roles = {label: role for role, label in played.process.role_labels.items()}
-    linked = deal["associations"]
+    associated = deal["associations"]
     happened = played.happened.get(deal["id"], Happened())
     return DealFacts(
         deal_id=deal["id"],
@@ -222,10 +222,10 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
         properties=deal["properties"],
         contacts={
             link["id"]: frozenset(roles[label] for label in link["labels"] if label in roles)
-            for link in linked.get("contacts", [])
+            for link in associated.get("contacts", [])
         },
-        companies=frozenset(link["id"] for link in linked.get("companies", [])),
-        line_items=frozenset(link["id"] for link in linked.get("line_items", [])),
+        companies=frozenset(link["id"] for link in associated.get("companies", [])),
+        line_items=frozenset(link["id"] for link in associated.get("line_items", [])),
         documents=frozenset({"proposal"} if deal["properties"].get("dealflow_proposal_file_id") else ()),
         signature=deal["properties"].get("dealflow_contract_status"),
         activities=happened.activities,
@@ -236,7 +236,7 @@ def _facts(played: Played, deal: Mapping[str, Any], stage: Stage) -> DealFacts:
 
 
 def _odd(played: Played) -> list[str]:
-    """Not broken, but worth a look: a process may want to say something about it."""
+    """Not broken, but worth checking: the process file may need a rule for it."""
     keys = {stage_id: key for key, stage_id in played.stage_ids.items()}
     stage = {d["id"]: keys.get(d["properties"].get("dealstage", "")) for d in played.deals}
     lost = {s.key for s in played.process.stages if s.closed == "lost"}

@@ -1,6 +1,6 @@
-"""The simulated reps: they walk each deal through the stages of the process file, with human faults.
+"""The simulated reps: they move each deal through the stages of the process file, with human errors.
 
-They know nothing but the file, the board in HubSpot, and what they did themselves.
+They only know the file, the board in HubSpot, and their own actions.
 """
 
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from datetime import datetime, timedelta
 from flows.rules.criteria.judge import properties_of
 from flows.rules.process.sales_process import DocumentEvidence, Stage
 from flows.trials.rehearsal.buyers import Buyer
-from flows.trials.rehearsal.evidence import Case, Seen, Supplies
+from flows.trials.rehearsal.evidence import Case, EvidenceWriter, Seen
 
 _ENDED = ("declined", "expired", "canceled", "failed")
 
 
 @dataclass
-class Reps(Supplies):
+class Reps(EvidenceWriter):
     """All reps."""
 
     @property
     def watched(self) -> list[str]:
-        """Deal properties that reps look at on the board."""
+        """Deal properties that reps read on the board."""
         asked = properties_of(self.process)
         own = ["proposal_file_id", "contract_status", "contract_request_id", "lead_key"]
         return list(
@@ -28,20 +28,20 @@ class Reps(Supplies):
         )
 
     def stage_of(self, seen: Seen) -> Stage | None:
-        """Where the board shows the deal."""
+        """The deal's stage on the board."""
         key = self._stage_key(seen)
         return self.process.stage(key) if key else None
 
     async def adopt(self, number: int, buyer: Buyer, deal_id: str) -> Case:
-        """A deal turned up on the board: open it and see who is on it."""
+        """Take over a new deal on the board: read its contacts and company."""
         record = await self.world.rep("deals", id=deal_id)
-        linked = {kind: [link["id"] for link in rows] for kind, rows in record["associations"].items()}
+        associated = {kind: [link["id"] for link in rows] for kind, rows in record["associations"].items()}
         case = Case(
             number,
             buyer,
             deal_id,
-            contact_id=(linked.get("contacts") or [""])[0],
-            company_id=(linked.get("companies") or [""])[0],
+            contact_id=(associated.get("contacts") or [""])[0],
+            company_id=(associated.get("companies") or [""])[0],
             next_at=self._in(buyer, self.rates.first_touch_days),
         )
         if case.contact_id:
@@ -63,7 +63,7 @@ class Reps(Supplies):
         if "send_contract" in stage.on_enter:
             await self._watch_contract(case, seen)
             return
-        await self._supply(case, seen, stage.exit_criteria)
+        await self._provide_all(case, seen, stage.exit_criteria)
         if self._unmet(case, seen, stage.exit_criteria, theirs=False):
             await self._wait(case, seen, stage)
             return
@@ -88,7 +88,7 @@ class Reps(Supplies):
     # Moving
 
     async def _move_on(self, case: Case, seen: Seen, stage: Stage) -> None:
-        """To the next stage, or (a human fault) past one, or straight to the contract."""
+        """Move to the next stage, or (a human error) skip one, or go straight to the contract."""
         ahead = [s for s in self._open_stages() if self._place(s) > self._place(stage)]
         dice, rates = case.buyer.dice, self.rates
         if not ahead:
@@ -108,7 +108,7 @@ class Reps(Supplies):
         ):
             target = ahead[1]
         if target.on_enter:
-            await self._fill_in_papers(case, seen)
+            await self._fill_in_documents(case, seen)
         await self._set_stage(case, target)
 
     async def _set_stage(self, case: Case, stage: Stage) -> None:
@@ -120,10 +120,10 @@ class Reps(Supplies):
     def _place(self, stage: Stage) -> int:
         return self.process.keys.index(stage.key)
 
-    # Waiting for the worker, and noticing that nothing comes
+    # Waiting for the worker, and noticing that nothing happens
 
     async def _wait(self, case: Case, seen: Seen, stage: Stage) -> None:
-        """Something only the worker can supply is missing. After some days a rep looks into it, or does not."""
+        """Wait for something that only the worker can provide. After some days the rep checks, or does not."""
         case.next_at = self._in(case.buyer, 1)
         if case.waits_since is None:
             case.waits_since = self.world.now
@@ -133,18 +133,18 @@ class Reps(Supplies):
             return
         case.waits_since = None
         if case.first_time(f"notices in {stage.key}") and case.buyer.dice.random() < self.rates.notices:
-            await self._mend(case, seen, stage)
+            await self._fix(case, seen, stage)
         else:
-            case.over, case.why = True, "nobody looks after it any more"
+            case.over, case.why = True, "nobody works on it any more"
 
-    async def _mend(self, case: Case, seen: Seen, stage: Stage) -> None:
-        """Fill in everything that was left out, and correct what is wrong."""
+    async def _fix(self, case: Case, seen: Seen, stage: Stage) -> None:
+        """Enter everything that is missing, and correct errors."""
         case.forgot.clear()
         criteria = [*self.process.gate_before(stage.key), *stage.exit_criteria]
         await self._correct_addresses(case)
         for criterion in self._unmet(case, seen, criteria, theirs=True):
             await self._provide(case, criterion.evidence)
-        await self._fill_in_papers(case, seen, mending=True)
+        await self._fill_in_documents(case, seen, fixing=True)
         documents = self._unmet(case, seen, criteria, theirs=False)
         making = self.process.stage_for("generate_proposal")
         if (
@@ -163,8 +163,8 @@ class Reps(Supplies):
         if not sent:
             await self._wait(case, seen, signing)
             return
-        # What else the gate asks for, a first payment say: nothing for a process that asks for the signature alone.
-        await self._supply(case, seen, signing.exit_criteria)
+        # Other criteria of the gate, e.g. a first payment; none if the gate only needs the signature.
+        await self._provide_all(case, seen, signing.exit_criteria)
         case.next_at = self._in(case.buyer, 1)
         case.waits_since = None
         if request_id in self.signers.bounced and case.buyer.dice.random() < 0.3:
@@ -172,7 +172,7 @@ class Reps(Supplies):
             await self._correct_addresses(case)
 
     async def _contract_ended(self, case: Case, seen: Seen, stage: Stage) -> bool:
-        """A contract came back unsigned: once more, or give it up. True when that was this step."""
+        """Handle a contract that ended unsigned: try again, or give up. True when this step did so."""
         status, request_id = (
             seen.get("dealflow_contract_status"),
             seen.get("dealflow_contract_request_id") or "",
@@ -188,7 +188,7 @@ class Reps(Supplies):
             await self.world.rep(
                 "line_items", id=case.line_items[0], properties={"hs_discount_percentage": "10"}
             )
-        if "send_contract" in stage.on_enter:  # back one step, so that entering again asks for a new contract
+        if "send_contract" in stage.on_enter:  # back one step, so that entering again creates a new contract
             before = [s for s in self._open_stages() if self._place(s) < self._place(stage)]
             await self._set_stage(case, before[-1] if before else stage)
         case.next_at = self._in(case.buyer, self.rates.tries_again_after_days)

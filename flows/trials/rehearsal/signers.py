@@ -1,11 +1,11 @@
-"""The simulated signers: they learn of a contract by mail, as people do, and sign, look, decline or forget it."""
+"""The simulated signers: they hear of a contract by its event, and sign, view, decline or forget it."""
 
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flows.trials.rehearsal.rates import Rates
-from flows.trials.rehearsal.world import Mail, World
+from flows.trials.rehearsal.world import Delivery, World
 
 MISTYPED = "mistyped.invalid"
 """The domain of addresses that do not exist."""
@@ -29,7 +29,7 @@ class _Request:
 
 @dataclass
 class Signers:
-    """Everybody who is asked to sign. `ours`: the counter-signer's address."""
+    """All signers. `ours`: the counter-signer's address."""
 
     world: World
     rates: Rates
@@ -38,13 +38,13 @@ class Signers:
     bounced: set[str] = field(default_factory=set)
     _open: dict[str, _Request] = field(default_factory=dict)
 
-    def read(self, mails: list[Mail]) -> None:
-        """Notice new contracts, and those that have ended."""
-        for mail in mails:
-            if mail.vendor != "dropbox_sign":
+    def read(self, deliveries: list[Delivery]) -> None:
+        """Take in new contracts, and those that ended."""
+        for delivery in deliveries:
+            if delivery.vendor != "dropbox_sign":
                 continue
-            shown = mail.json()["signature_request"]
-            kind = mail.kind.removeprefix("signature_request_")
+            shown = delivery.json()["signature_request"]
+            kind = delivery.kind.removeprefix("signature_request_")
             if kind == "sent":
                 self._take(shown)
             elif kind in _ENDED:
@@ -72,7 +72,7 @@ class Signers:
         request.next_at = self.world.now + timedelta(days=days * request.dice.lognormvariate(0, 0.5))
 
     async def act(self) -> None:
-        """Whoever is due does something now."""
+        """Let the signers who are due act now."""
         for request in [r for r in self._open.values() if r.next_at <= self.world.now]:
             await self._one(request)
 

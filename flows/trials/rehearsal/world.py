@@ -1,7 +1,7 @@
-"""The stand-ins of a rehearsal: a sandbox process whose time stands still but for us, driven over its control API.
+"""The stand-ins of a rehearsal: a sandbox process with a frozen clock, driven over its control API.
 
-Nothing is delivered by itself: every webhook is logged unsent and carried by `desk.py`, in the order of the log,
-so that the same seed plays the same way.
+Nothing is delivered automatically: every webhook is logged unsent and delivered by `desk.py`, in the order of the log,
+so that the same seed gives the same run.
 """
 
 import asyncio
@@ -39,16 +39,16 @@ _SUBSCRIBED = (
     ("deal.merge", None),
     ("deal.propertyChange", "dealstage"),
 )
-"""What connectors/hubspot/README.md tells an operator to subscribe to, as far as it is about deals."""
+"""The webhook subscriptions about deals from connectors/hubspot/README.md."""
 
 
 class StandInRefused(FlowError):
-    """A stand-in refused what a simulated person did: a mistake of the rehearsal, or of the process file."""
+    """A stand-in refused the action of a simulated person: a mistake of the rehearsal or of the process file."""
 
 
 @dataclass(frozen=True)
-class Mail:
-    """A webhook as the stand-in would have sent it."""
+class Delivery:
+    """A webhook as the stand-in would send it."""
 
     vendor: str
     kind: str
@@ -57,7 +57,7 @@ class Mail:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """What a Dropbox Sign event says (its body is a form with one field `json`)."""
+        """The content of a Dropbox Sign event (its body is a form with one field `json`)."""
         _, _, rest = self.body.partition(b"\r\n\r\n")
         found: dict[str, Any] = json.loads(rest.rpartition(b"\r\n--")[0])
         return found
@@ -65,7 +65,7 @@ class Mail:
 
 @dataclass
 class World:
-    """Addresses, clients and the time that both stand-ins show."""
+    """Addresses, clients and the virtual time of both stand-ins."""
 
     hubspot_url: str
     sign_url: str
@@ -77,16 +77,16 @@ class World:
     _read: dict[str, int] = field(default_factory=lambda: {"hubspot": 0, "dropbox_sign": 0})
 
     async def advance(self, to: datetime) -> None:
-        """Move time forward to that moment; what falls due on the way happens. Never moves it back."""
+        """Move time forward to that moment; timers that become due fire. Never moves it back."""
         seconds = (to - self.now).total_seconds()
         if seconds > 0:
             moved = await self._done(self.hub.post("/_sandbox/clock/advance", json={"seconds": seconds}))
             self._stirred = self._stirred or moved["fired"] > 0
             self.now = to
 
-    async def mail(self) -> list[Mail]:
-        """The deliveries logged since the last look, oldest first, HubSpot's before Dropbox Sign's."""
-        found: list[Mail] = []
+    async def deliveries(self) -> list[Delivery]:
+        """The deliveries logged since the last call, oldest first, HubSpot's before Dropbox Sign's."""
+        found: list[Delivery] = []
         if not self._stirred:  # no timer has fired and no signer has acted: there is nothing new
             return found
         self._stirred = False
@@ -97,11 +97,11 @@ class World:
             for row in rows:
                 self._read[vendor] = row["id"]
                 path = row["url"].removeprefix(GATEWAY)
-                found.append(Mail(vendor, row["kind"], path, row["headers"], row["body"].encode()))
+                found.append(Delivery(vendor, row["kind"], path, row["headers"], row["body"].encode()))
         return found
 
     async def rep(self, object_type: str, **what: Any) -> dict[str, Any]:
-        """A person does something to a HubSpot record (or only looks); the record afterwards."""
+        """Act on a HubSpot record as a person (or only read it); returns the record."""
         answer: dict[str, Any] = await self._done(
             self.hub.post("/_sandbox/rep", json={"object_type": object_type, **what})
         )
@@ -110,7 +110,7 @@ class World:
     async def board(
         self, ids: Sequence[str], properties: Sequence[str], *, id_property: str | None = None
     ) -> dict[str, dict[str, str | None]]:
-        """These deals as a person sees them on the board, by HubSpot id (by `id_property` where given)."""
+        """These deals as a person sees them on the board, by HubSpot id (or by `id_property`)."""
         found: dict[str, dict[str, str | None]] = {}
         for at in range(0, len(ids), 100):
             body: dict[str, Any] = {
@@ -132,7 +132,7 @@ class World:
         return found
 
     async def act(self, request_id: str, email: str, does: str, **more: Any) -> bool:
-        """A signer acts; False when they cannot (any more)."""
+        """Act as a signer; False when the signer cannot act now."""
         body = {"email": email, "does": does, **more}
         answer = await self.sign.post(f"/_sandbox/requests/{request_id}/act", json=body)
         if answer.status_code in (404, 409, 410):
@@ -142,7 +142,7 @@ class World:
         return True
 
     async def cancel(self, request_id: str) -> bool:
-        """A person cancels a signature request in Dropbox Sign; False when it has ended already."""
+        """Cancel a signature request as a person in Dropbox Sign; False when it has ended already."""
         mark = base64.b64encode(f"{_PEOPLE}:".encode()).decode()
         answer = await self.sign.post(
             f"/v3/signature_request/cancel/{request_id}", headers={"Authorization": f"Basic {mark}"}
@@ -150,13 +150,13 @@ class World:
         return answer.status_code == 200
 
     async def records(self, object_type: str) -> list[dict[str, Any]]:
-        """All HubSpot records of a type as the stand-in holds them."""
+        """All HubSpot records of a type as the stand-in has them."""
         found = await self._done(self.hub.get("/_sandbox/state", params={"type": object_type}))
         rows: list[dict[str, Any]] = found["files" if object_type == "files" else "records"]
         return rows
 
     async def requests(self) -> list[dict[str, Any]]:
-        """All signature requests as the stand-in holds them."""
+        """All signature requests as the stand-in has them."""
         rows: list[dict[str, Any]] = (await self._done(self.sign.get("/_sandbox/state")))["requests"]
         return rows
 
@@ -175,7 +175,7 @@ class World:
 async def open_world(
     process: SalesProcess, *, seed: int, starts: datetime, meanwhile: Callable[[], None] = lambda: None
 ) -> AsyncIterator[World]:
-    """A sandbox of our own, its HubSpot fitted to the process file. `meanwhile` runs while its process starts.
+    """Open an own sandbox with its HubSpot provisioned. `meanwhile` runs while its process starts.
 
     Raises LaunchError, ProvisionError.
     """
@@ -184,7 +184,7 @@ async def open_world(
         parts = Parts(Path(folder), environment)
         try:
             starting = asyncio.create_task(asyncio.to_thread(_start, parts, seed, starts))
-            await asyncio.sleep(0.05)  # the process is on its way
+            await asyncio.sleep(0.05)  # the process is starting
             meanwhile()
             urls = await starting
             async with (
@@ -208,7 +208,7 @@ def _start(parts: Parts, seed: int, starts: datetime) -> dict[str, str]:
 
 
 async def furnish(world: World, process: SalesProcess) -> None:
-    """Limits out of the way, nothing sent by itself, HubSpot as `dealflow provision --apply` leaves it."""
+    """Remove limits and automatic deliveries, and provision HubSpot as `dealflow provision --apply` does."""
     hub_limits = {"burst": _PLENTY, "search_per_s": _PLENTY, "associations": _PLENTY, "daily": _PLENTY}
     sign_limits = {"standard": _PLENTY, "high": _PLENTY, "test": _PLENTY, "quota": _PLENTY}
     sign_limits |= {"send_takes_s": 0, "list_takes_s": 0}
@@ -223,7 +223,7 @@ async def furnish(world: World, process: SalesProcess) -> None:
 
 
 def _provision_follow_on(portal: Portal, process: SalesProcess) -> None:
-    """The pipeline of follow-on deals is the company's own: provision leaves it alone."""
+    """Create the pipeline of follow-on deals, which is the company's own: provision does not create it."""
     wanted = process.hand_over.follow_on
     known = {name for p in portal.list_pipelines() for name in (p.id, p.label)} if wanted else set()
     if wanted and wanted.pipeline and wanted.stage and wanted.pipeline not in known:
@@ -231,7 +231,7 @@ def _provision_follow_on(portal: Portal, process: SalesProcess) -> None:
 
 
 def _provision(portal: Portal, process: SalesProcess) -> dict[str, str]:
-    """As the command does; and the deal properties of the process file that only this company has. Their types."""
+    """Provision as the command does, and create the company's own deal properties. Returns the property types."""
     for change in plan(portal, process):
         change.apply()
     _provision_follow_on(portal, process)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connectors.http.errors import ConnectorError, RejectedError, TransientError
-from flows.deals.writes import file_paper, set_deal, write_note, writer_for
+from flows.deals.writes import file_document, set_deal, write_note, writer_for
 from flows.ledger import documents as papers
 from flows.ledger import effects
 from flows.ledger.inbox import LeaseLostError
@@ -126,7 +126,7 @@ async def test_a_file_in_doubt_is_one_file(desk: Any, writer: Any, world: Any, k
         )
     world.fault("hub", kind, "/files/")
 
-    file_id = await file_paper(desk.s, write, paper)
+    file_id = await file_document(desk.s, write, paper)
 
     (file,) = world.files()
     assert file["id"] == file_id and file["access"] == "PRIVATE"

@@ -104,11 +104,14 @@ def test_with_a_hole_it_is_not_written(tmp_path: Path, facts: Any, locale: str, 
             {"texts": {**GOOD["texts"], "de": {"subject": "x", "text": "{first}"}}},
             "texts.de: uses other variables",
         ),
-        ({"texts": {"en": {"subject": "{First}", "text": "{first} {worth}"}}}, "a brace that is no variable"),
+        (
+            {"texts": {"en": {"subject": "{First}", "text": "{first} {worth}"}}},
+            "a brace that is not a variable",
+        ),
         ({"texts": {"en": {"subject": "{page}", "text": "{first} {worth}"}}}, "an e-mail has no pages"),
         (
             {"variables": {**GOOD["variables"], "first": {"from": "given.x", "says": "x"}}},
-            "nothing is given to an e-mail",
+            "an e-mail has no given values",
         ),
         (
             {

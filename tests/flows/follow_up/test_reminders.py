@@ -123,9 +123,9 @@ async def test_nobody_to_remind(world: Any, desk: Any, sales: Any, sent: tuple[s
     end = await asked(desk, deal_id)
     says = {
         "bounce": "cannot reach the address",
-        "decline": "not open any more",
+        "decline": "no longer open",
         "cancel": "it is gone",
-        "none": "no contract is out for signature",
+        "none": "no contract is waiting for signatures",
     }
     assert end.state == "done" and says[does] in why(end)
     assert does == "none" or reminded(world, deal_id) == []

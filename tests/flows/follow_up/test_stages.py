@@ -282,9 +282,9 @@ async def test_the_flag_is_taken_back(world: Any, desk: Any, sales: Any, why: st
     last = (await rows(desk, deal_id))[-1]
     said = {
         "progress": "met since it was flagged: budget_named",
-        "stage left": "the deal stands in Lost, where nothing is waited for",
-        "by hand": "somebody took the flag away in HubSpot",
-        "deal gone": "HubSpot has no such deal any more",
+        "stage left": "the deal is in Lost, which has no follow-up plan",
+        "by hand": "somebody removed the flag in HubSpot",
+        "deal gone": "HubSpot no longer has this deal",
     }
     assert last.cleared_why == said[why]
     await day(desk, 5)

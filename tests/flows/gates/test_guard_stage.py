@@ -209,7 +209,7 @@ async def test_a_skip_with_all_proof_is_named_not_undone(guarded: Guarded) -> No
 
     (end,) = await guarded.moved(deal_id, "presentation")
 
-    assert end.summary == "skipped Development on the way to Presentation; all proof is there"
+    assert end.summary == "skipped Development on the way to Presentation; all proof exists"
     assert guarded.tasks(deal_id) == [] and len(guarded.notes(deal_id)) == 1
     assert await guarded.sales.stage_of(deal_id) == "presentation"
 
@@ -377,7 +377,7 @@ async def test_a_forbidden_jump_is_moved_back(guarded: Guarded) -> None:
 
     assert "moved back" in end.summary
     (task,) = guarded.tasks(deal_id)
-    assert "Closing is entered from Discussion only" in task["hs_task_body"]
+    assert "Closing can only be entered from Discussion" in task["hs_task_body"]
 
 
 async def test_what_stood_there_before_is_left_alone(guarded: Guarded) -> None:

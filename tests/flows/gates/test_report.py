@@ -82,7 +82,7 @@ async def test_one_deal_in_markdown(world: Any, s: Any, sales: Any) -> None:
     text = deal_markdown(await explain_deal(s, deal_id), s.process)
 
     assert (
-        f"Deal [{deal_id}]({s.deal_url(deal_id)}) stands in **Discussion**. The gate to **Closing** is **shut**"
+        f"Deal [{deal_id}]({s.deal_url(deal_id)}) is in **Discussion**. The gate to **Closing** is **shut**"
         in text
     )
     assert "## It opens with 1 fact" in text

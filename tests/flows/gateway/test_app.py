@@ -180,7 +180,7 @@ async def test_health_follows_the_workers(gate: Any) -> None:
     answer = await gate.get("/healthz")
     assert answer.status_code == 200 and answer.json()["workers"] == 1
 
-    await _worker(gate, prefect_ok=False, note="Prefect server away: ConnectError")
+    await _worker(gate, prefect_ok=False, note="Prefect server unavailable: ConnectError")
     answer = await gate.get("/healthz")
     assert answer.status_code == 503 and answer.json()["prefect"] == "away"
 

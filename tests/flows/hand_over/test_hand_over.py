@@ -124,9 +124,9 @@ async def test_a_won_deal_is_handed_over_once(account: Desk) -> None:
         "- Every contract signed and filed within a day.",
         "- 12 × Contract desk, per seat: €1,140.00 monthly, for 12 months",
         "- 2 × Onboarding workshop: €3,600.00",
-        "- In all: €17,280.00",
+        "- Total: €17,280.00",
         "- Ada Byron, Head: decision maker, signer",
-        "Account management (Won)\n- 3 days in all",
+        "Account management (Won)\n- 3 days in total",
         f"- Qualification: The buyer has told us what they need (deal {deal_id})",
         f"(contact {account.sales.contact_of(deal_id)})",
         "- Closing: Every signer has signed the contract (not proven)",
@@ -170,7 +170,7 @@ async def test_won_again_is_not_handed_over_again(account: Desk) -> None:
     await account.moved(deal_id, "won")
 
     assert [e.state for e in await account.events()] == ["done", "ignored"]
-    assert (await account.now(deal_id)).summary == "handed over already: once a deal"
+    assert (await account.now(deal_id)).summary == "already handed over"
     assert len(account.debriefs(deal_id)) == 1 and account.tasks(deal_id) == []
 
 
@@ -390,7 +390,7 @@ async def test_what_others_have_is_suggested(account: Desk) -> None:
     await account.sync()
     await account.moved(deal_id, "won")
     text = account.text(deal_id)
-    assert "- Archive: 3 of 4 who bought something of the same have it, they do not" in text
+    assert "- Archive: 3 of 4 similar customers have it, this one does not" in text
     assert "Hotline" not in text
 
 

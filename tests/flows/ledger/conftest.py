@@ -88,7 +88,7 @@ class Vendor:
     """Answers tries by script: what to raise, None for an answer. `has`: what it did; `shows`: whether looks see it."""
 
     key = "contract:1:1"
-    plan = Plan(looks_s=[60, 180], again=1)
+    plan = Plan(checks_s=[60, 180], again=1)
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -111,7 +111,7 @@ class Vendor:
             raise problem
         return {"request_id": f"r{len(self.has)}"}
 
-    async def look(self, token: str) -> dict[str, Any] | None:
+    async def find(self, token: str) -> dict[str, Any] | None:
         self.looks += 1
         return {"request_id": "seen"} if self.shows and token in self.has else None
 
@@ -122,7 +122,7 @@ class Vendor:
             key=self.key,
             kind="send_contract",
             attempt=self.attempt,
-            look=self.look,
+            find=self.find,
             plan=plan,
             **more,
         )

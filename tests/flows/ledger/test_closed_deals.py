@@ -10,7 +10,7 @@ from flows.ledger import contracts, mirror
 from flows.ledger import documents as papers
 from flows.ledger.closed_deals import closed_deals
 from flows.ledger.database import Ledger
-from flows.ledger.history import Looks
+from flows.ledger.history import ReadTimes
 from flows.ledger.mirror import MirrorRow
 from flows.rules.lint.lint import lint
 from flows.rules.process.sales_process import SalesProcess, parse_process
@@ -47,10 +47,10 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
     sha = hashlib.sha256(b"x").hexdigest()
     async with ledger.write() as tx:
         await mirror.keep_links(
-            tx, "deals", "contacts", {"1": {"71": ["signer"]}, "3": {"72": []}}, looks=Looks(clock())
+            tx, "deals", "contacts", {"1": {"71": ["signer"]}, "3": {"72": []}}, reads=ReadTimes(clock())
         )
-        await mirror.keep_links(tx, "deals", "companies", {"1": {"81": []}}, looks=Looks(clock()))
-        await mirror.keep_links(tx, "deals", "line_items", {"2": {"91": []}}, looks=Looks(clock()))
+        await mirror.keep_links(tx, "deals", "companies", {"1": {"81": []}}, reads=ReadTimes(clock()))
+        await mirror.keep_links(tx, "deals", "line_items", {"2": {"91": []}}, reads=ReadTimes(clock()))
         for deal_id, file_id in (("1", "f1"), ("2", None)):
             paper = await papers.freeze(
                 tx,
@@ -95,7 +95,7 @@ async def test_lint_tells_what_is_not_required(ledger: Ledger, clock: Any) -> No
     async with ledger.write() as tx:
         everything = {str(i): {"7": ["signer"]} for i in range(600)}
         for kind in ("contacts", "companies", "line_items"):
-            await mirror.keep_links(tx, "deals", kind, everything, looks=Looks(clock()))
+            await mirror.keep_links(tx, "deals", kind, everything, reads=ReadTimes(clock()))
     async with ledger.read() as tx:
         history = await closed_deals(tx, process())
     told = {f.place: f.reason for f in lint(process(), history) if "present in 60%" in f.reason}

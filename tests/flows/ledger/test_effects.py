@@ -174,7 +174,7 @@ async def test_never_sent_again_when_told_so(vendor: Any, writer: Writer, desk: 
     """With again=0 a doubt that looks do not settle goes to a person; nothing is ever repeated."""
     vendor.shows = vendor.commits = False
     vendor.script = [trouble()]
-    plan = Plan(looks_s=[60], again=0)
+    plan = Plan(checks_s=[60], again=0)
     with pytest.raises(TransientError):
         await vendor.do(writer, plan)
     with pytest.raises(StillUnknownError):
@@ -208,7 +208,7 @@ async def test_an_old_doubt_is_looked_at_before_every_further_try(
     vendor: Any, writer: Writer, desk: Any, problem: ConnectorError
 ) -> None:
     """In doubt, sent again, surely refused: the first one may have landed late, so there is a look before the third."""
-    plan = Plan(looks_s=[], again=1)
+    plan = Plan(checks_s=[], again=1)
     vendor.shows = False
     vendor.script = [trouble()]
     with pytest.raises(TransientError):
@@ -228,12 +228,12 @@ async def test_a_failing_look_leaves_the_doubt(vendor: Any, writer: Writer, desk
     with pytest.raises(TransientError):
         await vendor.do(writer)
 
-    async def look(_token: str) -> None:
+    async def find(_token: str) -> None:
         raise trouble(applied="no")
 
     before = await vendor.stored()
     with pytest.raises(TransientError):
-        await perform(writer, key=vendor.key, kind="x", attempt=vendor.attempt, look=look)
+        await perform(writer, key=vendor.key, kind="x", attempt=vendor.attempt, find=find)
     assert await vendor.stored() == before
     assert vendor.tries == 1
 
@@ -314,7 +314,7 @@ async def test_listing_and_tally(vendor: Any, writer: Writer, desk: Any) -> None
             raise problem
 
         with pytest.raises(RateLimitedError):
-            await perform(writer, key=key, kind="write_note", attempt=refuse, look=vendor.look, deal_id=deal)
+            await perform(writer, key=key, kind="write_note", attempt=refuse, find=vendor.find, deal_id=deal)
     async with desk.ledger.read() as tx:
         assert [e.key for e in await effects.listing(tx)] == ["note:3:x", "note:2:x", vendor.key]
         assert [e.key for e in await effects.listing(tx, states=("not_done",), deal_id="2")] == ["note:2:x"]

@@ -44,7 +44,7 @@ class World(RuleBasedStateMachine):
     @initialize(lag_s=st.sampled_from([0.0, 50.0, 230.0]), again=st.sampled_from([0, 1, None]))
     def begin(self, lag_s: float, again: int | None) -> None:
         """`lag_s`: how long the vendor's search hides what it has; the plan's looks outlast it."""
-        self.lag_s, self.plan = lag_s, Plan(looks_s=PLAN_S, again=again)
+        self.lag_s, self.plan = lag_s, Plan(checks_s=PLAN_S, again=again)
         number = next(self.numbers)
         self.key, self.kind = f"contract:{number}:1", f"kind {number}"
         self.committed: list[Any] = []  # when the vendor did it
@@ -94,7 +94,7 @@ class World(RuleBasedStateMachine):
                 raise RejectedError("dropbox_sign", "send", status=400)
             return {"request_id": f"r{len(self.committed)}"}
 
-        async def look(token: str) -> dict[str, Any] | None:
+        async def find(token: str) -> dict[str, Any] | None:
             if look_fails:
                 raise TransientError("dropbox_sign", "list")
             return self._seen()
@@ -102,7 +102,7 @@ class World(RuleBasedStateMachine):
         writer = Writer(self.ledgers[0], owner, event_id, self.clock)
         try:
             self.runner.run(
-                perform(writer, key=self.key, kind="x", attempt=attempt, look=look, plan=self.plan)
+                perform(writer, key=self.key, kind="x", attempt=attempt, find=find, plan=self.plan)
             )
         except (*EXPECTED, Death):
             pass
@@ -114,12 +114,12 @@ class World(RuleBasedStateMachine):
             self.committed.append(self.clock())
             return {"request_id": "of the other"}
 
-        async def look(_token: str) -> dict[str, Any] | None:
+        async def find(_token: str) -> dict[str, Any] | None:
             return self._seen()
 
         writer = Writer(self.ledgers[1], self.held[event_id], event_id, self.clock)
         try:
-            await perform(writer, key=self.key, kind="x", attempt=attempt, look=look, plan=self.plan)
+            await perform(writer, key=self.key, kind="x", attempt=attempt, find=find, plan=self.plan)
         except EXPECTED:
             return
         raise AssertionError("the other one was told that it is done while it was being tried")

@@ -49,12 +49,12 @@ async def test_the_lease_is_asked_for_before_every_try(vendor: Any, desk: Any) -
     with pytest.raises(TransientError):
         await vendor.do(writer)
 
-    async def slow_look(_token: str) -> None:
+    async def slow_find(_token: str) -> None:
         desk.clock.forward(11)
         await desk.take("b")
 
     with pytest.raises(LeaseLostError):
-        await perform(writer, key=vendor.key, kind="x", attempt=vendor.attempt, look=slow_look)
+        await perform(writer, key=vendor.key, kind="x", attempt=vendor.attempt, find=slow_find)
     assert vendor.tries == 1
 
 
@@ -73,7 +73,7 @@ async def test_what_happened_is_written_down_even_without_the_lease(vendor: Any,
         key=vendor.key,
         kind="x",
         attempt=slow,
-        look=vendor.look,
+        find=vendor.find,
     )
     successor = Writer(desk.ledger, "b", event_id, desk.clock)
     assert await vendor.do(successor) == {"request_id": "r1"}
@@ -98,7 +98,7 @@ async def test_a_late_surely_not_does_not_undo_done(vendor: Any, desk: Any) -> N
             key=vendor.key,
             kind="x",
             attempt=slow,
-            look=vendor.look,
+            find=vendor.find,
         )
     assert (await vendor.stored()).state == "done"
     assert await vendor.do(Writer(desk.ledger, "b", event_id, desk.clock)) == {"request_id": "r1"}
@@ -115,7 +115,7 @@ async def test_two_runs_of_one_process_take_turns(vendor: Any, writer: Writer, d
         return result
 
     def one() -> Any:
-        return perform(writer, key=vendor.key, kind="x", attempt=slow, look=vendor.look, plan=vendor.plan)
+        return perform(writer, key=vendor.key, kind="x", attempt=slow, find=vendor.find, plan=vendor.plan)
 
     assert await asyncio.gather(one(), one(), one()) == [{"request_id": "r1"}] * 3
     assert (vendor.tries, vendor.looks) == (1, 0)
@@ -144,7 +144,7 @@ async def test_two_workers_at_one_key_make_one_try(
 
     async def one(who: Writer) -> Any:
         await both_there.wait()
-        return await perform(who, key=vendor.key, kind="x", attempt=slow, look=vendor.look)
+        return await perform(who, key=vendor.key, kind="x", attempt=slow, find=vendor.find)
 
     results = await asyncio.gather(one(writer), one(other), return_exceptions=True)
     assert vendor.tries == tried + 1, results

@@ -12,7 +12,7 @@ from flows.ledger import documents as papers
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Writer, perform
 from flows.ledger.excerpt import excerpt
-from flows.ledger.history import Looks, Version, keep_versions
+from flows.ledger.history import ReadTimes, Version, keep_versions
 from flows.ledger.inbox import Event, NewEvent
 from flows.ledger.mirror import MirrorRow, StageEntry
 
@@ -67,7 +67,7 @@ async def _furnish(ledger: Ledger, desk: Any, vendor: Any, deal_id: str) -> Even
             now=now,
         )
         await mirror.keep_links(
-            tx, "deals", "contacts", {deal_id: {f"c{deal_id}": ["signer"]}}, looks=Looks(now)
+            tx, "deals", "contacts", {deal_id: {f"c{deal_id}": ["signer"]}}, reads=ReadTimes(now)
         )
         await keep_versions(tx, [Version(deal_id, "amount", "1", now)])
         await mirror.keep_stage_entries(tx, [StageEntry(deal_id, "5", now)])
@@ -131,7 +131,7 @@ async def test_what_is_written_there_stays_there(ledger: Ledger, desk: Any, vend
         writer = Writer(copy, "dry", event.id, desk.clock, planned=planned)
         for key in ("contract:1:1", "contract:1:2", "contract:1:2"):
             result = await perform(
-                writer, key=key, kind="send_contract", attempt=vendor.attempt, look=vendor.look, deal_id="1"
+                writer, key=key, kind="send_contract", attempt=vendor.attempt, find=vendor.find, deal_id="1"
             )
         assert result["request_id"] == "(new)" and result.get("on_hold") is None
         async with copy.write() as tx:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from flows.ledger import mirror
 from flows.ledger.database import Ledger
-from flows.ledger.history import Looks, Version, keep_versions
+from flows.ledger.history import ReadTimes, Version, keep_versions
 from flows.ledger.mirror import MirrorRow
 from flows.ledger.past_deals import past_deals
 from flows.ledger.tables import association_history, property_history
@@ -26,8 +26,8 @@ class Book:
         async with self.ledger.write() as tx:
             kept = await mirror.keep(tx, [MirrorRow("deals", "1", {"dealstage": "5"}, now)], now=now)
             before = {i: at for (_, i), at in kept.read_before.items()}
-            looks = Looks(now, before, born or {})
-            await mirror.keep_links(tx, "deals", "contacts", {"1": links}, looks=looks)
+            reads = ReadTimes(now, before, born or {})
+            await mirror.keep_links(tx, "deals", "contacts", {"1": links}, reads=reads)
 
     async def spans(self) -> list[tuple[Any, ...]]:
         """Id, role, and minutes since the start: seen, absent, gone."""
@@ -103,8 +103,8 @@ async def test_other_deals_links_are_left_alone(ledger: Ledger, clock: Any) -> N
     """What goes from one deal stays on another."""
     async with ledger.write() as tx:
         for links in ({"1": {"7": []}, "2": {"7": []}}, {"1": {}}):
-            looks = Looks(clock.forward(60), {"1": clock(), "2": clock()})
-            await mirror.keep_links(tx, "deals", "contacts", links, looks=looks)
+            reads = ReadTimes(clock.forward(60), {"1": clock(), "2": clock()})
+            await mirror.keep_links(tx, "deals", "contacts", links, reads=reads)
         query = sa.select(association_history.c.from_id, association_history.c.gone_at)
         assert {i: at is not None for i, at in await tx.execute(query)} == {"1": True, "2": False}
 

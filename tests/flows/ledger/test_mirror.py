@@ -8,7 +8,7 @@ import pytest
 
 from flows.ledger import mirror
 from flows.ledger.database import Ledger
-from flows.ledger.history import Looks
+from flows.ledger.history import ReadTimes
 from flows.ledger.mirror import MirrorRow, StageEntry
 
 
@@ -68,7 +68,7 @@ async def test_a_changed_association_is_a_change(ledger: Ledger, clock: Any) -> 
 
     async def links(*targets: tuple[str, list[str]], kind: str = "contacts") -> set[str]:
         async with ledger.write() as tx:
-            return await mirror.keep_links(tx, "deals", kind, {"1": dict(targets)}, looks=Looks(clock()))
+            return await mirror.keep_links(tx, "deals", kind, {"1": dict(targets)}, reads=ReadTimes(clock()))
 
     assert await links(("7", [])) == {"1"}
     assert await links(("7", [])) == set()
@@ -90,8 +90,8 @@ async def test_links_of_other_deals_stay(ledger: Ledger, clock: Any) -> None:
             ({"1": {}}, {"1"}),
             ({"2": {"7": []}}, set()),
         ):
-            looks = Looks(clock())
-            assert await mirror.keep_links(tx, "deals", "contacts", links, looks=looks) == changed
+            reads = ReadTimes(clock())
+            assert await mirror.keep_links(tx, "deals", "contacts", links, reads=reads) == changed
 
 
 async def test_a_stage_entry_is_new_once(ledger: Ledger, clock: Any) -> None:
@@ -162,7 +162,7 @@ async def test_sweeps_at_the_same_time(ledger: Ledger, other_ledger: Ledger, clo
         async with handle.write() as tx:
             await mirror.keep(tx, rows[::order], now=clock())
             links = {r.object_id: {"7": ["signer"]} for r in rows[::order]}
-            await mirror.keep_links(tx, "deals", "contacts", links, looks=Looks(clock()))
+            await mirror.keep_links(tx, "deals", "contacts", links, reads=ReadTimes(clock()))
             await mirror.keep_stage_entries(
                 tx, [StageEntry(r.object_id, "s1", clock()) for r in rows[::order]]
             )

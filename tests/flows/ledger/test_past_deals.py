@@ -7,7 +7,7 @@ from typing import Any
 from flows.ledger import contracts, mirror
 from flows.ledger import documents as papers
 from flows.ledger.database import Ledger
-from flows.ledger.history import Looks, Version, keep_versions
+from flows.ledger.history import ReadTimes, Version, keep_versions
 from flows.ledger.mirror import MirrorRow, StageEntry
 from flows.ledger.past_deals import past_deals
 from flows.rules.backtest.past_deal import PastContract, PastDeal, Span
@@ -27,9 +27,9 @@ async def test_a_deal_with_everything(ledger: Ledger, clock: Any) -> None:
         ]
         await mirror.keep(tx, rows, now=now)
         await mirror.keep_links(
-            tx, "deals", "contacts", {"1": {"71": ["signer"]}}, looks=Looks(now, {"1": now})
+            tx, "deals", "contacts", {"1": {"71": ["signer"]}}, reads=ReadTimes(now, {"1": now})
         )
-        await mirror.keep_links(tx, "deals", "line_items", {"1": {"91": []}}, looks=Looks(later))
+        await mirror.keep_links(tx, "deals", "line_items", {"1": {"91": []}}, reads=ReadTimes(later))
         await mirror.keep_stage_entries(tx, [StageEntry("1", "5", later), StageEntry("1", "4", now)])
         await keep_versions(tx, [Version("1", "amount", v, at) for v, at in (("7", later), (None, now))])
         for version, file_id in enumerate((None, "f1", "f2")):

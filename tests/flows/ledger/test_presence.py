@@ -16,7 +16,7 @@ async def test_signs_of_life(ledger: Ledger, clock: Any) -> None:
     async with ledger.write() as tx:
         await presence.report(tx, first)
         await presence.report(tx, replace(first, name="b", wake_port=None))
-        later = replace(first, seen_at=clock.forward(60), prefect_ok=False, note="Prefect server away")
+        later = replace(first, seen_at=clock.forward(60), prefect_ok=False, note="Prefect server unavailable")
         await presence.report(tx, later)
     async with ledger.read() as tx:
         assert await presence.alive(tx, since=clock() - timedelta(seconds=30)) == [later]

@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.ledger import mirror
 from flows.ledger.database import Ledger
-from flows.ledger.mirror import Looks, MirrorRow
+from flows.ledger.mirror import MirrorRow, ReadTimes
 from flows.ledger.sales import sales
 from flows.rules.cross_sell import Sale
 
@@ -22,10 +22,10 @@ async def test_only_won_deals_with_line_items(ledger: Ledger, clock: Any) -> Non
         rows.append(MirrorRow("deals", "5", {"dealstage": "won"}, clock(), archived=True))
         await mirror.keep(tx, rows, now=clock())
         buyers = {"1": {"81": [], "82": []}, "4": {"81": []}}
-        await mirror.keep_links(tx, "deals", "companies", buyers, looks=Looks(clock()))
+        await mirror.keep_links(tx, "deals", "companies", buyers, reads=ReadTimes(clock()))
         links = {i: {"92": []} for i in ("2", "3", "5")}
         items_of = {"1": {"91": [], "92": []}, **links}
-        await mirror.keep_links(tx, "deals", "line_items", items_of, looks=Looks(clock()))
+        await mirror.keep_links(tx, "deals", "line_items", items_of, reads=ReadTimes(clock()))
     async with ledger.read() as tx:
         assert await sales(tx, "won") == [
             Sale("1", frozenset({"81", "82"}), {"s-1": "Seats", "workshop": "Workshop"}),

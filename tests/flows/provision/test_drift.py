@@ -285,11 +285,11 @@ def test_an_open_stage_is_not_certain(world: Any, portal_client: Any, raw: Any) 
 CRITERIA = [
     (
         {"property": "dealflow_ned", "is": "set"},
-        "looks at deal property dealflow_ned",
+        "uses deal property dealflow_ned",
         "did you mean dealflow_need?",
     ),
-    ({"date": "go_live_on", "not_past": True}, "looks at deal property go_live_on", "does not have"),
-    ({"date": "closedate", "after": "kick_off"}, "looks at deal property kick_off", "does not have"),
+    ({"date": "go_live_on", "not_past": True}, "uses deal property go_live_on", "does not have"),
+    ({"date": "closedate", "after": "kick_off"}, "uses deal property kick_off", "does not have"),
     (
         {"any_of": [{"contact": "any"}, {"property": "dealtype", "equals": "New Business"}]},
         "asks deal property dealtype to be New Business",
@@ -298,7 +298,7 @@ CRITERIA = [
     (
         {"property": "dealtype", "one_of": ["newbusiness", "renewal"]},
         "asks deal property dealtype to be renewal",
-        "none of its values (newbusiness, existingbusiness)",
+        "not among its values (newbusiness, existingbusiness)",
     ),
 ]
 
@@ -329,7 +329,7 @@ def test_problems_stop_the_whole_apply(
     done = run_dealflow("provision", "--apply", **env)
     assert done.returncode == 1 and "nothing was changed" in done.stderr
     assert "would update stage Closing: probability 0.8 -> 0.9" in done.stdout
-    assert "problem: criterion need_stated of stage Qualification looks at deal property pain" in done.stdout
+    assert "problem: criterion need_stated of stage Qualification uses deal property pain" in done.stdout
     said = json.loads(run_dealflow("provision", "--apply", "--json", **env).stdout)
     assert said["applied"] is False and [row["done"] for row in said["changes"]] == [False, False]
     assert [row["name"] for row in said["problems"]] == ["need_stated of stage Qualification"]
@@ -343,8 +343,8 @@ def test_a_test_that_does_not_fit_the_type_is_noted(world: Any, portal_client: A
     second["evidence"] = {"property": "dealflow_source", "at_least": 3}
     found = compare(portal_client, parse_process(raw))
     assert not found.problems and len(found.notes) == 2
-    assert "for a day, but it holds string values" in found.notes[0]
-    assert "for a number, but it holds string values" in found.notes[1]
+    assert "as a date, but it holds string values" in found.notes[0]
+    assert "as a number, but it holds string values" in found.notes[1]
 
 
 @pytest.mark.parametrize(

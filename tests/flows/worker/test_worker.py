@@ -51,7 +51,7 @@ async def test_prefect_away_is_called_so(s: Any) -> None:
     """A refused connection of Prefect's client."""
     api: Any = PrefectApi(ConnectionRefusedError())
 
-    assert await _noted(Worker(s, api)) == (False, "Prefect server away: ConnectionRefusedError")
+    assert await _noted(Worker(s, api)) == (False, "Prefect server unavailable: ConnectionRefusedError")
 
 
 async def test_the_database_away_is_called_so(s: Any) -> None:
@@ -65,7 +65,7 @@ async def test_the_database_away_is_called_so(s: Any) -> None:
         await s.ledger.close()
         s.ledger = real
 
-    assert (prefect_ok, note) == (True, "ledger away: ConnectionRefusedError")
+    assert (prefect_ok, note) == (True, "ledger unavailable: ConnectionRefusedError")
 
 
 async def test_a_missing_deployment_stops_the_worker(s: Any) -> None:

@@ -18,7 +18,7 @@ from connectors.sandbox.webpages import page
 _HERE = Path(__file__).parent
 _RECORD = "/contacts/{portal_id}/record/{object_type}/{record_id}"
 LIST_MOST = 200
-"""Records on one list; the rest is counted, not shown."""
+"""Most records on one list; the others are only counted."""
 FILE_LINK_S = 600
 
 
@@ -32,7 +32,7 @@ def mount(site: Site) -> None:
 
 
 async def deals(call: Call) -> Response:
-    """`GET /`: all deals, lately changed ones first."""
+    """`GET /`: all deals, last changed first."""
     return _list(call.portal, object_type("deals"))
 
 
@@ -60,7 +60,7 @@ async def record(call: Call) -> Response:
 
 
 async def file(call: Call) -> Response:
-    """To the bytes of a file, by a signed URL that was made just now."""
+    """Redirect to the bytes of a file, by a new signed URL."""
     portal = call.portal
     try:
         _same_account(call)
@@ -78,7 +78,7 @@ def _same_account(call: Call) -> None:
 
 
 def _frame(portal: Portal, here: str) -> dict[str, Any]:
-    """What every page has: the account and the way to the lists."""
+    """The common part of every page: the account and links to the lists."""
     kinds = [object_type(k) for k in record_page.PAGED]
     return {
         "portal_id": portal.portal_id,

@@ -1,4 +1,4 @@
-"""What a record's page shows: name, stage path, key values, neighbours, line items. The time line is beside it."""
+"""The content of a record's page: name, stage path, key values, neighbours, line items. See also `timeline.py`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from connectors.sandbox.hubspot_server.records.pipelines import Pipeline, Stage
 from connectors.sandbox.hubspot_server.records.record import Record
 
 PAGED = ("deals", "contacts", "companies")
-"""Types with a page of their own that other pages lead to."""
+"""Types with their own page, to which other pages link."""
 _KEY = {
     "deals": "amount hubspot_owner_id closedate dealtype hs_priority hs_next_step description "
     "closed_lost_reason closed_won_reason createdate hs_lastmodifieddate",
@@ -70,12 +70,12 @@ class Block:
 
 
 def href(portal: Portal, kind: ObjectType, ident: str) -> str:
-    """Path of a record's page, as HubSpot's own app has it."""
+    """Path of a record's page, as in HubSpot's own app."""
     return f"/contacts/{portal.portal_id}/record/{kind.type_id}/{ident}"
 
 
 def name(record: Record) -> str:
-    """What people call the record."""
+    """The name of the record for people."""
     values = record.values
     if record.kind.key == "contacts":
         whole = " ".join(p for p in (values.get("firstname"), values.get("lastname")) if p)
@@ -87,13 +87,13 @@ def name(record: Record) -> str:
 
 
 def owner(portal: Portal, ident: str | None) -> str:
-    """The owner's name; the id where nobody has it; empty without one."""
+    """The owner's name; the id if it is unknown; empty without one."""
     found = next((o for o in portal.owners if o.id == ident), None)
     return f"{found.first_name} {found.last_name}" if found else (ident or "")
 
 
 def place(portal: Portal, record: Record) -> tuple[Pipeline | None, Stage | None]:
-    """Pipeline and stage a deal stands in, as far as they still exist."""
+    """Pipeline and stage of a deal, if they still exist."""
     pipeline = portal.pipelines.of(record.kind).get(record.values.get("pipeline", ""))
     return pipeline, pipeline.stages.get(record.values.get("dealstage", "")) if pipeline else None
 
@@ -111,7 +111,7 @@ def amount(portal: Portal, record: Record, prop: str = "amount") -> str:
 
 
 def path(portal: Portal, record: Record) -> list[Step]:
-    """The stages of a deal's pipeline in order, with what is behind, what is now and what is ahead."""
+    """The stages of a deal's pipeline in order, each past, current or ahead."""
     pipeline, now = place(portal, record)
     if pipeline is None:
         return []
@@ -138,13 +138,13 @@ def _step(portal: Portal, record: Record, stage: Stage, now: Stage | None, *, ah
 
 
 def key_rows(portal: Portal, record: Record) -> list[Row]:
-    """The values a rep looks at first. Empty ones are left out."""
+    """The values that a rep reads first. Empty ones are left out."""
     names = _KEY.get(record.kind.key, "").split()
     return [row for prop in names if (row := _row(portal, record, prop)) is not None]
 
 
 def custom_blocks(portal: Portal, record: Record) -> list[Block]:
-    """Values of properties that the account defined itself, by property group."""
+    """Values of properties that the account defined, by property group."""
     groups = portal.schema.groups(record.kind)
     found: dict[str, Block] = {}
     for prop in portal.schema.all(record.kind):
@@ -156,7 +156,7 @@ def custom_blocks(portal: Portal, record: Record) -> list[Block]:
 
 
 def all_values(portal: Portal, record: Record) -> list[tuple[str, str]]:
-    """Every value as the API would give it, by internal name."""
+    """Every value as in the API, by internal name."""
     names = {p.name for p in portal.schema.all(record.kind)} | set(record.values)
     rows = ((n, portal.crm.value(record, n)) for n in sorted(names))
     return [(n, value) for n, value in rows if value]

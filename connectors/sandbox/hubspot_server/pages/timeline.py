@@ -1,4 +1,4 @@
-"""The time line of a record's page: notes with their files, tasks, mails, calls, and every stage it was in."""
+"""The timeline of a record's page: notes with their files, tasks, e-mails, calls, and stage changes."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ _SOURCES = {"IMPORT": "Import", "FORM": "Form", "CALCULATED": "HubSpot", "MERGE_
 
 @dataclass(frozen=True)
 class FileLink:
-    """A file attached to an activity. `href` empty: it is not there any more."""
+    """A file attached to an activity. `href` empty: it no longer exists."""
 
     name: str
     size: str
@@ -29,7 +29,7 @@ class FileLink:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened. `kind`: stage, created, note, task, email, call or meeting."""
+    """One entry of the timeline. `kind`: stage, created, note, task, email, call or meeting."""
 
     at_ms: int
     kind: str
@@ -41,12 +41,12 @@ class Entry:
 
     @property
     def at(self) -> str:
-        """When, as a person reads it."""
+        """The time as text for people."""
         return wording.moment(str(self.at_ms), seconds=True)
 
 
 def timeline(portal: Portal, record: Record) -> list[Entry]:
-    """Everything that happened to a record, newest first."""
+    """All entries of a record, newest first."""
     found = [
         Entry(
             record.created_ms,

@@ -1,4 +1,4 @@
-"""Values as a person reads them on a record's page: dates, money, spans, choices, notes without their tags."""
+"""Values as text for people: dates, money, durations, choices, notes without HTML tags."""
 
 import re
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _SPAN_PROPERTY = re.compile(r"(^|_)time_in_")
 
 
 def moment(text: str, *, seconds: bool = False) -> str:
-    """An ISO instant as `22 Nov 2026, 14:03 UTC`, with seconds where they matter; other text as it is."""
+    """An ISO instant as `22 Nov 2026, 14:03 UTC`, optionally with seconds; other text as it is."""
     try:
         when = datetime.fromtimestamp(to_ms(text) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -33,13 +33,13 @@ def date(text: str) -> str:
 
 
 def money(amount: str | None, currency: str) -> str:
-    """`24,000.00 EUR`; empty where there is no amount."""
+    """`24,000.00 EUR`; empty without an amount."""
     value = number(amount)
     return "" if value is None else f"{value:,.2f} {currency}".rstrip()
 
 
 def span(ms: int) -> str:
-    """A span of milliseconds in its largest fitting unit: `12 s`, `3 h`, `4.5 d`."""
+    """A duration in milliseconds in its largest fitting unit: `12 s`, `3 h`, `4.5 d`."""
     seconds = ms / 1000
     for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
@@ -55,7 +55,7 @@ def size(count: int) -> str:
 
 
 def shown(prop: Property | None, value: str) -> str:
-    """One property's value in words: labels for choices, dates and spans as people write them."""
+    """One property's value in words: labels for choices, formatted dates and durations."""
     if prop is None:
         return value
     if prop.type in ("enumeration", "bool") and prop.options:
@@ -94,7 +94,7 @@ class _Text(HTMLParser):
 
 
 def plain_text(markup: str) -> str:
-    """The words of an HTML note, line by line. The page escapes them again: no tag of it is ever shown as one."""
+    """The text of an HTML note, line by line. The page escapes it again, so that no tag has an effect."""
     reader = _Text()
     reader.feed(markup)
     reader.close()

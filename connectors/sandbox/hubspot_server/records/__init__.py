@@ -1,1 +1,1 @@
-"""The records of the portal, and the rules on what they hold."""
+"""The records of the portal, and the rules about their content."""

@@ -1,4 +1,4 @@
-"""The properties that HubSpot works out itself: closed flags, probability, stage timing, amounts.
+"""The properties that HubSpot calculates: closed flags, probability, stage timing, amounts.
 
 Source: https://knowledge.hubspot.com/properties/stage-calculated-properties and facts section 7. Times in a
 stage are milliseconds as text. The suffixes that HubSpot may add for numeric stage ids are not imitated.

@@ -1,4 +1,4 @@
-"""Which object types the portal has, how they are called in paths, and what each needs to be created."""
+"""The portal's object types, their names in paths, and the properties that a new record needs."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ class ObjectType:
     key: str  # the plural path name
     type_id: str  # for example 0-3
     singular: str
-    label: str  # key of inline associations; line items have a space in it
+    label: str  # key of inline associations; with a space for line items
     last_modified: str
     created: str
     defaults: tuple[str, ...]  # returned when no property is asked for

@@ -1,4 +1,4 @@
-"""What a write must satisfy before it is stored: known and writable properties, stages, uniqueness, rules."""
+"""The checks of a write before it is stored: known and writable properties, stages, uniqueness, rules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -130,7 +130,7 @@ class Checks:
         raise property_problems(self._portal_id, [PropertyProblem(name, "INVALID_OPTION", message)])
 
     def _from_product(self, checked: Checked) -> None:
-        """A line item made from a product takes over what it does not say itself."""
+        """A line item with a product takes missing values from the product."""
         ident = checked.values.get("hs_product_id")
         if not ident:
             return
@@ -155,7 +155,7 @@ class Checks:
             del checked.values["lifecyclestage"]
 
     def _pinned(self, checked: Checked, record: Record) -> None:
-        """Only an activity of the record itself can be pinned: one, associated first."""
+        """Only an activity of the record itself can be pinned: one, and it must be associated first."""
         ident = checked.values.get("hs_pinned_engagement_id")
         if not ident:
             return

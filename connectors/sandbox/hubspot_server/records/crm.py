@@ -18,7 +18,7 @@ from connectors.sandbox.hubspot_server.times import instant, to_ms
 from connectors.sandbox.ids import Ids
 
 FIRST_ID = 41_220_075_301
-"""Every type counts from here: ids are unique only within an object type."""
+"""Ids of every type start here: ids are unique only within an object type."""
 CALCULATED = Source("CALCULATED", "CalculatedPropertyComputer")
 
 
@@ -81,7 +81,7 @@ class Crm:
         return None if owner is None else self._records[kind.key].get(owner)
 
     def value(self, record: Record, name: str) -> str | None:
-        """The current value; what grows with time or hangs on links is worked out now."""
+        """The current value; values that depend on time or associations are calculated now."""
         stage = record.values.get("dealstage")
         if record.kind.key == "deals" and stage:
             entered = record.values.get("hs_v2_date_entered_current_stage")
@@ -106,7 +106,7 @@ class Crm:
     def create(
         self, kind: ObjectType, values: Mapping[str, str], source: Source, *, at_ms: int | None = None
     ) -> Record:
-        """Store a new record with values that were checked before."""
+        """Store a new record with checked values."""
         now_ms = self.clock.now_ms() if at_ms is None else at_ms
         ident = str(next(self._ids[kind.key]))
         record = Record(ident, kind, now_ms, now_ms)
@@ -137,7 +137,7 @@ class Crm:
         at_ms: int | None = None,
         fresh: bool = False,
     ) -> None:
-        """Store checked values with all that follows from them; nothing changed, nothing is touched."""
+        """Store checked values with their consequences; without a change nothing is touched."""
         now_ms = self.clock.now_ms() if at_ms is None else at_ms
         old_stage = record.values.get("dealstage", "")
         changed = []
@@ -166,13 +166,13 @@ class Crm:
             )
 
     def touch(self, record: Record, at_ms: int) -> None:
-        """Bump last-modified and tell the search index."""
+        """Update last-modified and the search index."""
         record.updated_ms = max(at_ms, record.updated_ms)
         record.set(record.kind.last_modified, instant(record.updated_ms), record.updated_ms, CALCULATED)
         record.index(self.clock.now_s(), self.settings.search_lag_s)
 
     def archive(self, record: Record, source: Source) -> None:
-        """Move a record to the recycle bin: its unique values are free again, its links are gone."""
+        """Move a record to the recycle bin: its unique values are free again, its associations are removed."""
         now_ms = self.clock.now_ms()
         for name, value in record.values.items():
             self.unique.note(record, name, value, "")
@@ -182,13 +182,13 @@ class Crm:
         self._tell(record, "deletion", now_ms, source, {"changeFlag": "DELETED"})
 
     def forget(self, record: Record) -> None:
-        """Delete for good (privacy deletion)."""
+        """Delete permanently (privacy deletion)."""
         if not record.archived:
             self.archive(record, CALCULATED)
         del self._records[record.kind.key][record.id]
 
     def replaced_by(self, old: Record, new: Record) -> None:
-        """`old` was merged into `new`: its links go there, its id leads there, itself is gone."""
+        """Record that `old` was merged into `new`: its associations move, its id leads to `new`."""
         self.links.move(old.kind, old.id, new.id)
         self._merged[(old.kind.key, old.id)] = new.id
         del self._records[old.kind.key][old.id]
@@ -202,7 +202,7 @@ class Crm:
         *,
         replace_labels: bool = False,
     ) -> None:
-        """Link two records in somebody's name."""
+        """Associate two records on behalf of a source."""
         self._link_source = source
         self.links.connect(one, other, types, replace_labels=replace_labels)
 
@@ -213,14 +213,14 @@ class Crm:
         other: tuple[ObjectType, str],
         types: set[int] | None = None,
     ) -> None:
-        """Take links away in somebody's name."""
+        """Remove associations on behalf of a source."""
         self._link_source = source
         self.links.disconnect(one, other, types)
 
     # Consequences
 
     def stage_of(self, record: Record) -> Stage | None:
-        """The stage a deal stands in, if its pipeline still has it."""
+        """The stage of a deal, if its pipeline still has it."""
         pipeline = self.pipelines.of(record.kind).get(record.values.get("pipeline", ""))
         return pipeline.stages.get(record.values.get("dealstage", "")) if pipeline else None
 
@@ -263,7 +263,7 @@ class Crm:
         )
 
     def _activity_logged(self, kind: ObjectType, ident: str, target: ObjectType, to_id: str) -> None:
-        """A logged activity bumps the record it is logged on (facts section 4, [ADR])."""
+        """A logged activity updates the record that it is logged on (facts section 4, [ADR])."""
         activity, record = self.find(kind, ident), self.find(target, to_id)
         if activity is None or record is None or self.schema.find(target, "num_notes") is None:
             return

@@ -39,7 +39,7 @@ _KINDS = {
 
 @dataclass
 class Folder:
-    """One folder; the root has none."""
+    """One folder; the root has no folder."""
 
     id: str
     path: str
@@ -90,7 +90,7 @@ class StoredFile:
 
 @dataclass
 class Upload:
-    """What came in one multipart upload."""
+    """The content of one multipart upload."""
 
     content: bytes
     file_name: str
@@ -169,7 +169,7 @@ class FileStore:
         self.one(ident).archived = True
 
     def folder(self, path: str) -> Folder:
-        """The folder at `path`, made with its parents where needed."""
+        """The folder at `path`, created with its parents if needed."""
         clean = "/" + "/".join(p for p in path.split("/") if p)
         if clean not in self.folders:
             parent = str(PurePosixPath(clean).parent)
@@ -212,7 +212,7 @@ class FileStore:
         return hmac.new(self._key, f"{ident}:{expires_ms}".encode(), hashlib.sha256).hexdigest()
 
     def opened(self, ident: str, expires_ms: int, signature: str) -> StoredFile:
-        """The file behind a signed URL. Raises Refusal 403 when it is stale or was altered."""
+        """The file behind a signed URL. Raises Refusal 403 when it has expired or was changed."""
         if not hmac.compare_digest(self.sign(ident, expires_ms), signature):
             raise Refusal(403, "The signature of this URL does not match", category="FORBIDDEN")
         if expires_ms <= self._clock.now_ms():

@@ -1,8 +1,8 @@
-"""Associations: which types exist between two object types, and which records are linked by which of them.
+"""Associations: the types between two object types, and the associated records by type.
 
 Every type has a twin in the other direction with an id of its own. Type ids:
 https://developers.hubspot.com/docs/api-reference/crm/associations/associate-records/guide (read 2026-04-13)
-and `association_type.py` of hubspot-api-client 12.0.0; the way back from contact, company and deal to lead
+and `association_type.py` of hubspot-api-client 12.0.0; the opposite direction from contact, company and deal to lead
 is undocumented and chosen here.
 """
 
@@ -17,7 +17,7 @@ from connectors.sandbox.ids import Ids
 HUBSPOT = "HUBSPOT_DEFINED"
 USER = "USER_DEFINED"
 
-# from, to, type id there, type id back; unlabelled
+# from, to, type id, type id in the opposite direction; unlabelled
 _PLAIN = (
     ("deals", "contacts", 3, 4),
     ("deals", "companies", 341, 342),
@@ -80,7 +80,7 @@ Heard = Callable[[LinkType, str, str, bool], None]
 
 
 class Links:
-    """The association types and the links of one portal. `heard` learns of every change, per direction."""
+    """The association types and the links of one portal. `heard` is called for every change, per direction."""
 
     def __init__(self, heard: Heard) -> None:
         self._heard = heard
@@ -131,9 +131,9 @@ class Links:
         *,
         replace_labels: bool = False,
     ) -> None:
-        """Link two records by these types, and by the unlabelled one; repeating changes nothing.
+        """Associate two records by these types, and by the unlabelled one; repeating changes nothing.
 
-        `replace_labels`: labels of the pair that are not among `types` go.
+        `replace_labels`: labels of the pair that are not among `types` are removed.
         """
         (from_kind, from_id), (to_kind, to_id) = source, target
         wanted = list(types)
@@ -152,20 +152,20 @@ class Links:
     def disconnect(
         self, source: tuple[ObjectType, str], target: tuple[ObjectType, str], types: set[int] | None = None
     ) -> None:
-        """Take the links of a pair away: all of them, or these type ids (seen from `source`)."""
+        """Remove the associations of a pair: all of them, or these type ids (seen from `source`)."""
         (from_kind, from_id), (to_kind, to_id) = source, target
         for type_id in sorted(self.between(source, target)):
             if types is None or type_id in types:
                 self._take(self.types(from_kind, to_kind)[type_id], from_id, to_id)
 
     def drop(self, kind: ObjectType, ident: str) -> None:
-        """Take all links of a record away, silently (archived and merged records)."""
+        """Remove all associations of a record, without events (archived and merged records)."""
         for target, rows in self._links.pop((kind.key, ident), {}).items():
             for other in rows:
                 self._links.get((target, other), {}).get(kind.key, {}).pop(ident, None)
 
     def move(self, kind: ObjectType, old: str, new: str) -> None:
-        """Give the links of `old` to `new` (merge). Primary stays what it is at `new`."""
+        """Move the associations of `old` to `new` (merge). The primary one of `new` stays."""
         for target, rows in list(self._links.get((kind.key, old), {}).items()):
             target_kind = object_type(target)
             has_primary = any(
@@ -180,16 +180,16 @@ class Links:
         self.drop(kind, old)
 
     def ids(self, kind: ObjectType, ident: str, target: ObjectType) -> list[str]:
-        """Ids of the linked records of one type, oldest link first."""
+        """Ids of the associated records of one type, oldest first."""
         return list(self._links.get((kind.key, ident), {}).get(target.key, {}))
 
     def between(self, source: tuple[ObjectType, str], target: tuple[ObjectType, str]) -> set[int]:
-        """Type ids that link the two, seen from `source`."""
+        """Type ids between the two, seen from `source`."""
         rows = self._links.get((source[0].key, source[1]), {}).get(target[0].key, {})
         return set(rows.get(target[1], ()))
 
     def targets(self, kind: ObjectType, ident: str) -> list[ObjectType]:
-        """Object types that a record has links to."""
+        """Object types that a record is associated with."""
         return [object_type(k) for k, rows in self._links.get((kind.key, ident), {}).items() if rows]
 
     def label(self, source: ObjectType, target: ObjectType, label: str) -> LinkType | None:
@@ -199,7 +199,7 @@ class Links:
     def create_label(
         self, source: ObjectType, target: ObjectType, name: str, label: str, inverse: str | None
     ) -> list[LinkType]:
-        """A user-defined label: one type id a direction. Refusal 400 when the label is taken."""
+        """A user-defined label: one type id per direction. Refusal 400 when the label is taken."""
         self.types(source, target)
         if self.label(source, target, label) is not None:
             raise Refusal(400, f"A label {label} already exists from {source.key} to {target.key}")
@@ -219,7 +219,7 @@ class Links:
         self._types[(target.key, source.key)][found.twin_id].label = inverse or label
 
     def delete_label(self, source: ObjectType, target: ObjectType, type_id: int) -> None:
-        """Delete a user-defined label in both directions; links that carried it stay unlabelled."""
+        """Delete a user-defined label in both directions; associations with it stay, unlabelled."""
         found = self._custom(source, target, type_id)
         for (kind, _), targets in self._links.items():
             for to_key, rows in targets.items():
@@ -250,7 +250,7 @@ class Links:
             self._types.setdefault((row.source, row.target), {})[row.type_id] = row
 
     def _unseat(self, kind: LinkType, source: tuple[ObjectType, str], target: tuple[ObjectType, str]) -> None:
-        """A record has one primary link of a type: an earlier one becomes plain."""
+        """A record has one primary link of a type: an earlier one becomes normal."""
         if kind.primary:
             for other in self.ids(source[0], source[1], target[0]):
                 if kind.type_id in self.between(source, (target[0], other)):

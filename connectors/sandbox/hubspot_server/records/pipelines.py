@@ -44,7 +44,7 @@ class Stage:
 
     @property
     def closed(self) -> bool:
-        """Whether deals end here."""
+        """Whether deals are closed here."""
         return self.metadata.get("isClosed") == "true"
 
     @property
@@ -92,7 +92,7 @@ class Pipeline:
 
 
 class Pipelines:
-    """All pipelines, per object type. `on_stage` hears of every new stage (its timing properties)."""
+    """All pipelines, per object type. `on_stage` is called for every new stage (its timing properties)."""
 
     def __init__(self, clock: Clock, on_stage: Callable[[ObjectType, Stage], None]) -> None:
         self._clock = clock
@@ -109,7 +109,7 @@ class Pipelines:
         self._deals = deals
 
     def announce(self) -> None:
-        """Tell `on_stage` of the stages that a fresh portal has."""
+        """Call `on_stage` for the stages of a fresh portal."""
         for pipeline in self._all["deals"].values():
             for stage in pipeline.stages.values():
                 self._on_stage(self._deals, stage)
@@ -139,7 +139,7 @@ class Pipelines:
         return found
 
     def create(self, kind: ObjectType, body: Mapping[str, Any]) -> Pipeline:
-        """Create a pipeline with its stages; ids are numbers of the portal's choosing."""
+        """Create a pipeline with its stages; ids are numbers that the portal chooses."""
         _need(body, "label", "displayOrder", "stages")
         if any(p.label == body["label"] for p in self.of(kind).values()):
             raise Refusal(409, f"A pipeline labelled {body['label']} already exists", category="CONFLICT")
@@ -159,7 +159,7 @@ class Pipelines:
         return made
 
     def replace(self, kind: ObjectType, ident: str, body: Mapping[str, Any]) -> Pipeline:
-        """PUT: label, order and all stages anew. Stages whose label stays keep their id."""
+        """PUT: replace label, order and all stages. Stages whose label stays keep their id."""
         found = self.one(kind, ident)
         _need(body, "label", "displayOrder", "stages")
         old = {s.label: s for s in found.stages.values()}
@@ -185,12 +185,12 @@ class Pipelines:
         return found
 
     def delete(self, kind: ObjectType, ident: str) -> None:
-        """Delete a pipeline for good."""
+        """Delete a pipeline permanently."""
         self.one(kind, ident)
         del self.of(kind)[ident]
 
     def create_stage(self, kind: ObjectType, pipeline: str, body: Mapping[str, Any]) -> Stage:
-        """Add a stage at the place it asks for."""
+        """Add a stage at the requested position."""
         found = self.one(kind, pipeline)
         if len(found.stages) >= MAX_STAGES:
             raise Refusal(400, f"A pipeline has at most {MAX_STAGES} stages")
@@ -218,7 +218,7 @@ class Pipelines:
         return stage
 
     def delete_stage(self, kind: ObjectType, pipeline: str, ident: str) -> None:
-        """Take a stage out; a pipeline keeps at least one."""
+        """Delete a stage; a pipeline keeps at least one."""
         self.stage(kind, pipeline, ident)
         found = self.one(kind, pipeline)
         if len(found.stages) == 1:

@@ -1,4 +1,4 @@
-"""One CRM record with everything that was ever stored in it, and who changed it."""
+"""One CRM record with its history and the source of each change."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,7 @@ class Version:
 
 @dataclass
 class Snapshot:
-    """What the search index was told about a record, and when (virtual seconds)."""
+    """The state of a record in the search index, and its time (virtual seconds)."""
 
     at_s: float
     values: dict[str, str]
@@ -61,7 +61,7 @@ class Record:
 
     @property
     def archived(self) -> bool:
-        """Whether it lies in the recycle bin."""
+        """Whether it is in the recycle bin."""
         return self.archived_ms is not None
 
     def set(self, name: str, value: str, at_ms: int, source: Source) -> bool:
@@ -76,13 +76,13 @@ class Record:
         return True
 
     def index(self, at_s: float, lag_s: float) -> None:
-        """Tell the search index; what no search can see any more is forgotten."""
+        """Update the search index; snapshots that no search can see are removed."""
         self.snapshots.append(Snapshot(at_s, dict(self.values), self.archived))
         while len(self.snapshots) > 1 and self.snapshots[1].at_s <= at_s - max(lag_s, 60.0):
             self.snapshots.pop(0)
 
     def indexed(self, until_s: float) -> Snapshot | None:
-        """What the index knew at `until_s`, or None when it had not heard of the record."""
+        """The indexed state at `until_s`, or None when the record was not indexed yet."""
         for snapshot in reversed(self.snapshots):
             if snapshot.at_s <= until_s:
                 return snapshot

@@ -26,12 +26,12 @@ FIELD_TYPES = {
     "date": {"date"},
     "datetime": {"date", "calculation_equation"},
 }
-MAX_UNIQUE = 10  # unique custom properties an object type (properties guide)
+MAX_UNIQUE = 10  # unique custom properties per object type (properties guide)
 
 
 @dataclass
 class Property:
-    """One property definition. `free` marks an enumeration whose options nobody lists."""
+    """One property definition. `free` marks an enumeration without a list of options."""
 
     name: str
     label: str
@@ -101,7 +101,7 @@ class Schema:
             self._groups[kind.key][group] = _group(group, f"{kind.singular} information", 0)
             rows = {**table["all"], **table[kind.key]}
             if kind.key == "contacts":
-                del rows["hs_lastmodifieddate"]  # contacts call it lastmodifieddate
+                del rows["hs_lastmodifieddate"]  # contacts have lastmodifieddate
             for name, row in rows.items():
                 self._properties[kind.key][name] = self._builtin(name, group, row)
 
@@ -272,7 +272,7 @@ def _options(given: list[Mapping[str, Any]], need_order: bool) -> list[dict[str,
         if option.get("value") in (None, "") or not option.get("label"):
             raise missing_fields([f"options[{n}].label", f"options[{n}].value"])
         if need_order and not isinstance(option.get("displayOrder"), int):
-            # Since 2026-09 (specification difference): options carry their place.
+            # Since 2026-09 (specification difference): options include their order.
             raise missing_fields([f"options[{n}].displayOrder"])
         found.append({**_option(str(option["value"]), str(option["label"]), n), **option})
     values = [o["value"] for o in found]

@@ -1,4 +1,4 @@
-"""Search: filter groups over what the index knows, one sort rule, pages up to 10,000 results.
+"""Search: filter groups over indexed values, one sort rule, pages up to 10,000 results.
 
 Source: https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm (read 2026-04-13). The
 index lags: a record or change shows only `search_lag_s` virtual seconds later. Records without the property

@@ -1,4 +1,4 @@
-"""Which record holds which unique value: contacts by e-mail, anything by a property made unique."""
+"""Unique values and their records: contacts by e-mail, all types by unique properties."""
 
 from connectors.sandbox.hubspot_server.errors import Refusal
 from connectors.sandbox.hubspot_server.records.catalog import ObjectType
@@ -30,7 +30,7 @@ class UniqueValues:
         return self._held.get((kind.key, name), {}).get(value)
 
     def note(self, record: Record, name: str, old: str | None, new: str) -> None:
-        """A value changed from `old` to `new` (empty: none). Additional e-mail addresses count as taken."""
+        """Record a change from `old` to `new` (empty: none). Additional e-mail addresses count as taken."""
         kind = record.kind
         if (kind.key, name) == ("contacts", "hs_additional_emails"):
             taken = self._held.setdefault(_EMAIL, {})

@@ -1,4 +1,4 @@
-"""What a property accepts: every value becomes a string, or the reason why it is refused.
+"""Checks property values: every value becomes a string or is refused with a reason.
 
 Source: properties guide (read 2026-04-13) and the write-validation change of 2026-09
 (https://developers.hubspot.com/changelog/crm-api-write-validation-enforcement): since 2026-09 dates in odd
@@ -24,7 +24,7 @@ MAX_NOTE = 65_536
 
 @dataclass
 class Checked:
-    """The outcome for one record's properties: what to store, what was bent, what was refused."""
+    """The result for one record's properties: values to store, normalised values, refused values."""
 
     values: dict[str, str] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +43,7 @@ def text_of(raw: Any) -> str | None:
 
 
 def check(kind: ObjectType, prop: Property, raw: Any, *, lenient: bool, current: str, into: Checked) -> None:
-    """Check one value and put the outcome into `into`. An empty text clears the property."""
+    """Check one value and add the result to `into`. An empty text clears the property."""
     text = text_of(raw)
     if text is None:
         into.problems.append(PropertyProblem(prop.name, "INVALID_TYPE", f"{prop.name} takes a plain value"))

@@ -1,1 +1,1 @@
-"""HubSpot's API, one file a family of paths."""
+"""HubSpot's API routes, one file for each family of paths."""

@@ -32,7 +32,7 @@ def mount(site: Site) -> None:
 
 
 async def list_owners(call: Call) -> tuple[int, Any]:
-    """Owners, 100 a page unless asked; by e-mail where asked."""
+    """Owners, 100 a page by default; optionally by e-mail."""
     limit = call.number("limit", 100, 500)
     wanted, archived = call.text("email"), call.flag("archived")
     rows = [
@@ -61,7 +61,7 @@ async def read_owner(call: Call) -> tuple[int, Any]:
 
 
 async def details(call: Call) -> tuple[int, Any]:
-    """What kind of account this is."""
+    """The account's details."""
     offset = call.portal.bench.clock.now().astimezone(ZoneInfo(TIME_ZONE)).utcoffset() or timedelta(0)
     return 200, {
         "portalId": call.portal.portal_id,

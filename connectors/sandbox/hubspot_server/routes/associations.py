@@ -1,4 +1,4 @@
-"""Association routes: default and labelled links, one and many.
+"""Association routes: default and labelled associations, single and in batches.
 
 Status codes follow the endpoint table: batch/create is 201 up to 2026-03 and 200 in 2026-09; batch/archive is
 204 in v4 and 200 in the dated versions.
@@ -43,7 +43,7 @@ def mount(site: Site) -> None:
 
 
 async def put_default(call: Call) -> tuple[int, Any]:
-    """Link two records without a label; repeating is harmless."""
+    """Associate two records without a label; repeating is harmless."""
     kind, target = call.kind(), call.kind("to_type")
     a, b = _pair(call, kind, call.args["object_id"], target, call.args["to_id"])
     call.portal.crm.connect_by(call.source, (kind, a.id), (target, b.id), [])
@@ -51,7 +51,7 @@ async def put_default(call: Call) -> tuple[int, Any]:
 
 
 async def put_labelled(call: Call) -> tuple[int, Any]:
-    """Link two records by these types; other labels of the pair go."""
+    """Associate two records by these types; other labels of the pair are removed."""
     kind, target = call.kind(), call.kind("to_type")
     specs = call.json()
     if not isinstance(specs, list) or not specs:
@@ -63,14 +63,14 @@ async def put_labelled(call: Call) -> tuple[int, Any]:
 
 
 async def delete_pair(call: Call) -> tuple[int, Any]:
-    """Take every link of a pair away."""
+    """Remove all associations of a pair."""
     kind, target = call.kind(), call.kind("to_type")
     call.portal.crm.disconnect_by(call.source, (kind, call.args["object_id"]), (target, call.args["to_id"]))
     return 204, None
 
 
 async def read_one(call: Call) -> tuple[int, Any]:
-    """The links of one record to one type, paged."""
+    """The associations of one record to one type, paged."""
     kind, target, crm = call.kind(), call.kind("to_type"), call.portal.crm
     record = crm.read(kind, call.args["object_id"], follow=False)
     limit = call.number("limit", PAGE_MOST, PAGE_MOST)
@@ -83,7 +83,7 @@ async def read_one(call: Call) -> tuple[int, Any]:
 
 
 async def batch_read(call: Call) -> tuple[int, Any]:
-    """The links of up to 1,000 records; those without any are listed in errors with a 207."""
+    """The associations of up to 1,000 records; those without any are listed in errors with a 207."""
     kind, target, crm = call.kind(), call.kind("to_type"), call.portal.crm
     crm.links.types(kind, target)
     results: list[dict[str, Any]] = []
@@ -103,7 +103,7 @@ async def batch_read(call: Call) -> tuple[int, Any]:
 
 
 async def batch_default(call: Call) -> tuple[int, Any]:
-    """Link up to 2,000 pairs without a label."""
+    """Associate up to 2,000 pairs without a label."""
     kind, target, crm = call.kind(), call.kind("to_type"), call.portal.crm
     results: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
@@ -117,12 +117,12 @@ async def batch_default(call: Call) -> tuple[int, Any]:
             continue
         crm.connect_by(call.source, (kind, a.id), (target, b.id), [])
         results += _both(crm, kind, a.id, target, b.id)
-    # The endpoint table knows no 207 here: errors ride in a 200.
+    # The endpoint table has no 207 here: errors are in a 200.
     return 200, _batch(call, results, errors)
 
 
 async def batch_create(call: Call) -> tuple[int, Any]:
-    """Link up to 2,000 pairs by given types; labels of a pair are replaced."""
+    """Associate up to 2,000 pairs by given types; labels of a pair are replaced."""
     kind, target, crm = call.kind(), call.kind("to_type"), call.portal.crm
     planned = []
     errors: list[dict[str, Any]] = []
@@ -146,7 +146,7 @@ async def batch_create(call: Call) -> tuple[int, Any]:
 
 
 async def batch_archive(call: Call) -> tuple[int, Any]:
-    """Take all links of given pairs away: up to 100 from-records."""
+    """Remove all associations of given pairs: up to 100 from-records."""
     kind, target = call.kind(), call.kind("to_type")
     for row in call.inputs(ARCHIVE_MOST):
         for other in row.get("to") or []:
@@ -157,7 +157,7 @@ async def batch_archive(call: Call) -> tuple[int, Any]:
 
 
 async def batch_labels_archive(call: Call) -> tuple[int, Any]:
-    """Take given labels away from pairs; the unlabelled link stays unless it is named."""
+    """Remove given labels from pairs; the unlabelled association stays unless it is given."""
     kind, target, crm = call.kind(), call.kind("to_type"), call.portal.crm
     for row in call.inputs(CREATE_MOST):
         types = {t.type_id for t in _types(crm, kind, target, row.get("types") or [])}

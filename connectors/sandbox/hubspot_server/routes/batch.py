@@ -1,6 +1,6 @@
-"""Batch routes: read, create, update, upsert, archive; 207 where some rows fail and the rules allow it.
+"""Batch routes: read, create, update, upsert, archive; 207 if some rows fail and the rules allow it.
 
-Rules as seen in recorded answers (facts section 3): trace ids on every input make create and upsert partial;
+Rules as seen in recorded answers (facts section 3): with trace ids on every input, create and upsert may be partial;
 one id twice refuses everything; results come back in no particular order.
 """
 
@@ -158,7 +158,7 @@ async def upsert(call: Call) -> tuple[int, Any]:
 
 
 async def archive(call: Call) -> tuple[int, Any]:
-    """Archive up to 100 records; unknown ids are passed over."""
+    """Archive up to 100 records; unknown ids are ignored."""
     kind, crm = call.kind(), call.portal.crm
     for ident in _ids(call):
         record = crm.find(kind, ident)
@@ -226,7 +226,7 @@ def _traced(inputs: list[dict[str, Any]]) -> bool:
 def _first(refusals: list[Refusal]) -> Refusal:
     conflicts = [r for r in refusals if r.status == 409]
     if len(conflicts) > 1 and conflicts[0] is refusals[0]:
-        # Several collide: the answer names no id (recorded answer).
+        # Several collide: the answer has no id (recorded answer).
         return Refusal(409, conflicts[0].message.split(" Existing ID")[0], category="CONFLICT")
     return refusals[0]
 

@@ -47,7 +47,7 @@ def control(site: Site) -> APIRouter:
 
     @router.put("/webhooks")
     async def webhooks(wanted: WebhooksIn) -> dict[str, Any]:
-        """Set where webhooks go and what they are about."""
+        """Set the webhook target and subscriptions."""
         return _webhooks(site.portal, wanted)
 
     @router.put("/portal-rules")
@@ -75,7 +75,7 @@ def _records(router: APIRouter, site: Site) -> None:
 
     @router.post("/seed", status_code=201)
     async def seed(wanted: SeedIn) -> dict[str, Any]:
-        """Put many records in at once; without webhooks and already indexed unless told otherwise."""
+        """Add many records at once; by default without webhooks and already indexed."""
         with _vendor_says_no():
             return {"ids": _seed(site.portal, wanted)}
 
@@ -122,7 +122,7 @@ def _webhooks(portal: Portal, wanted: WebhooksIn) -> dict[str, Any]:
 
 
 def _act(portal: Portal, wanted: RepIn) -> Record:
-    """One visit to a record: create or change it, close it, link it, archive it."""
+    """One action on a record: create, change, close, associate or archive it."""
     crm, kind = portal.crm, object_type(wanted.object_type)
     source = Source("CRM_UI", f"userId:{wanted.user_id}", wanted.user_id)
     if wanted.create:

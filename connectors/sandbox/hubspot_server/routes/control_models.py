@@ -27,7 +27,7 @@ class SubscriptionIn(_Strict):
 
 
 class WebhooksIn(_Strict):
-    """Where webhooks go and what they are about. No target: none are sent."""
+    """The webhook target and subscriptions. Without a target none are sent."""
 
     target_url: str | None
     subscriptions: list[SubscriptionIn] | None = None
@@ -36,7 +36,7 @@ class WebhooksIn(_Strict):
 
 
 class ConditionIn(_Strict):
-    """When a record has these values, those properties must be set (2026-09)."""
+    """If a record has these values, those properties must be set (2026-09)."""
 
     object_type: str
     when: dict[str, str]
@@ -44,7 +44,7 @@ class ConditionIn(_Strict):
 
 
 class RulesIn(_Strict):
-    """What an administrator set, and undocumented choices of this stand-in. Absent: unchanged."""
+    """An administrator's rules, and undocumented choices of this stand-in. Absent: unchanged."""
 
     required: dict[str, list[str]] | None = None
     conditional: list[ConditionIn] | None = None
@@ -54,7 +54,7 @@ class RulesIn(_Strict):
 
 
 class AssociationIn(_Strict):
-    """A link to make: by type ids, by label, or unlabelled."""
+    """An association to create: by type ids, by label, or unlabelled."""
 
     to_type: str
     to_id: str
@@ -64,7 +64,7 @@ class AssociationIn(_Strict):
 
 
 class RepIn(_Strict):
-    """What a person does in the user interface."""
+    """An action of a person in the user interface."""
 
     object_type: str
     id: str | None = None
@@ -76,7 +76,7 @@ class RepIn(_Strict):
 
 
 class SeedIn(_Strict):
-    """Records to put in at once. `key` names one for links of later ones: `to_id` `"@key"`."""
+    """Records to add at once. `key` names one for associations of later ones: `to_id` `"@key"`."""
 
     class Row(_Strict):
         """One record."""

@@ -77,7 +77,7 @@ async def search(call: Call) -> tuple[int, Any]:
 
 
 async def update(call: Call) -> tuple[int, Any]:
-    """Rename a file, move it or change who may see it."""
+    """Rename a file, move it or change its access."""
     portal, body = call.portal, call.body()
     file = portal.files.one(call.args["file_id"])
     if "access" in body:
@@ -99,7 +99,7 @@ async def archive(call: Call) -> tuple[int, Any]:
 
 
 async def privacy_delete(call: Call) -> tuple[int, Any]:
-    """Delete a file for good."""
+    """Delete a file permanently."""
     files = call.portal.files
     files.one(call.args["file_id"])
     del files.files[call.args["file_id"]]
@@ -153,7 +153,7 @@ async def download(call: Call) -> Response:
 
 
 async def public(call: Call) -> Response:
-    """The bytes of a public file; a private one is not there."""
+    """The bytes of a public file; a private one is not found."""
     path = "/" + call.args["path"]
     found = next((f for f in call.portal.files.live() if f.path == path and f.public), None)
     if found is None:

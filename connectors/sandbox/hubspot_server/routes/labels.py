@@ -23,7 +23,7 @@ async def list_labels(call: Call) -> tuple[int, Any]:
 
 
 async def create_label(call: Call) -> tuple[int, Any]:
-    """A user-defined label; the answer names the type ids of both directions."""
+    """A user-defined label; the answer has the type ids of both directions."""
     body = call.body()
     missing = [n for n in ("name", "label") if not body.get(n)]
     if missing:

@@ -1,4 +1,4 @@
-"""OAuth: tokens issued, looked at and taken back, by form.
+"""OAuth: issues, introspects and revokes tokens, with forms.
 
 Sources: facts section 1 (dated token endpoints; introspection and revocation are POST forms; tokens live 30
 minutes) and the models of hubspot-sdk 0.1.0a9 for the fields. Which code was given is not checked: there is no
@@ -50,7 +50,7 @@ async def token(call: Call) -> tuple[int, Any]:
 
 
 async def introspect(call: Call) -> tuple[int, Any]:
-    """Whether a token is good, for how long and for what. Of any other only that it is not active."""
+    """Whether a token is active, its lifetime and scopes. An unknown token is only reported as inactive."""
     given = _form(call).get("token", "")
     issued, portal = call.portal.tokens.get(given), call.portal
     left_ms = issued["expires_ms"] - portal.bench.clock.now_ms() if issued else 0
@@ -73,7 +73,7 @@ async def introspect(call: Call) -> tuple[int, Any]:
 
 
 async def revoke(call: Call) -> tuple[int, Any]:
-    """Take a token back: it counts as expired from now on."""
+    """Revoke a token: it counts as expired from now on."""
     issued = call.portal.tokens.get(_form(call).get("token", ""))
     if issued is not None:
         issued["expires_ms"] = 0
@@ -88,7 +88,7 @@ def _form(call: Call) -> dict[str, str]:
 
 
 def _signed(call: Call, expires_ms: int) -> dict[str, Any]:
-    """The shape of HubSpot's own token inside; its signatures are empty here, nobody can check them."""
+    """The structure of HubSpot's own token; its signatures are empty here."""
     portal = call.portal
     return {
         "expiresAt": expires_ms,

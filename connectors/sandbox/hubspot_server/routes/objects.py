@@ -35,7 +35,7 @@ def mount(site: Site) -> None:
 
 
 async def list_page(call: Call) -> tuple[int, Any]:
-    """One page of records, by id; 10 unless asked, at most 100, with history at most 50."""
+    """One page of records, by id; 10 by default, at most 100, with history at most 50."""
     kind, crm = call.kind(), call.portal.crm
     history = call.names("propertiesWithHistory")
     limit = call.number("limit", 10, LIST_MOST_HISTORY if history else LIST_MOST)
@@ -56,13 +56,13 @@ async def list_page(call: Call) -> tuple[int, Any]:
 
 
 async def read(call: Call) -> tuple[int, Any]:
-    """One record by id or unique property; a merged id answers with the survivor."""
+    """One record by id or unique property; a merged id returns the survivor."""
     kind, crm = call.kind(), call.portal.crm
     wanted = association_kinds(call.names("associations"))
     asked = call.args["object_id"]
     record = crm.read(kind, asked, id_property=call.text("idProperty"), archived=call.flag("archived"))
     if not call.text("idProperty") and record.id != asked:
-        wanted = []  # asked with the id of a merged record, associations come back empty
+        wanted = []  # for the id of a merged record, associations come back empty
     return 200, record_json(
         crm,
         record,
@@ -128,7 +128,7 @@ async def merge(call: Call) -> tuple[int, Any]:
 
 
 async def privacy_delete(call: Call) -> tuple[int, Any]:
-    """Delete a contact for good."""
+    """Delete a contact permanently."""
     body = call.body()
     kind, crm = call.kind(), call.portal.crm
     if kind.key != "contacts":
@@ -140,7 +140,7 @@ async def privacy_delete(call: Call) -> tuple[int, Any]:
 
 
 def inline_associations(portal: Portal, kind: ObjectType, given: Any) -> Wanted:
-    """`associations` of a create input, checked: type ids fit the direction, targets exist."""
+    """Check `associations` of a create input: type ids must fit the direction, targets must exist."""
     if given is None:
         return []
     if not isinstance(given, list):
@@ -169,7 +169,7 @@ def inline_associations(portal: Portal, kind: ObjectType, given: Any) -> Wanted:
 
 
 def need_associations(kind: ObjectType, wanted: Wanted) -> None:
-    """A lead is created on an existing contact. Raises Refusal 400."""
+    """Check that a lead is created on an existing contact. Raises Refusal 400."""
     if kind.key == "leads" and not any(t.key == "contacts" for t, _, _ in wanted):
         raise Refusal(
             400,
@@ -179,7 +179,7 @@ def need_associations(kind: ObjectType, wanted: Wanted) -> None:
 
 
 def connect_inline(call: Call, kind: ObjectType, ident: str, wanted: Wanted) -> None:
-    """Make the associations that were asked for in a create."""
+    """Create the associations of a create input."""
     for target, other, types in wanted:
         call.portal.crm.connect_by(call.source, (kind, ident), (target, other), types)
 

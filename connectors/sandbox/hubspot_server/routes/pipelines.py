@@ -1,4 +1,4 @@
-"""Pipeline and stage routes. Deleting what deals still use is refused by default since 2026-09."""
+"""Pipeline and stage routes. Deleting a pipeline or stage that deals use is refused by default since 2026-09."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ async def delete(call: Call) -> tuple[int, Any]:
 
 
 async def audit(call: Call) -> tuple[int, Any]:
-    """What was changed in a pipeline, newest first."""
+    """The changes of a pipeline, newest first."""
     found = call.portal.pipelines.one(call.kind(), call.args["pipeline_id"])
     return 200, {"results": _entries(call, found)}
 
@@ -118,7 +118,7 @@ async def delete_stage(call: Call) -> tuple[int, Any]:
 
 
 async def stage_audit(call: Call) -> tuple[int, Any]:
-    """What was changed in a stage, newest first."""
+    """The changes of a stage, newest first."""
     pipelines, ident = call.portal.pipelines, call.args["stage_id"]
     pipelines.stage(call.kind(), call.args["pipeline_id"], ident)
     found = pipelines.one(call.kind(), call.args["pipeline_id"])
@@ -136,7 +136,7 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
 
 
 def _check_references(call: Call) -> bool:
-    """2026-09 checks unless told not to; earlier versions only when asked (pipeline change note)."""
+    """2026-09 checks by default; earlier versions only on request (pipeline change note)."""
     return call.flag("validateReferencesBeforeDelete", default=call.binding) or call.flag(
         "validateDealStageUsagesBeforeDelete"
     )

@@ -10,7 +10,7 @@ BASES = ("/crm/properties/{version}/{object_type}", "/crm/v3/properties/{object_
 
 
 def mount(site: Site) -> None:
-    """Add the routes. Groups and batches come before `{property_name}`, which would swallow them."""
+    """Add the routes. Groups and batches come before `{property_name}`, which would match them."""
     site.serve("GET", BASES, list_all)
     site.serve("POST", BASES, create)
     site.serve("POST", [f"{b}/batch/create" for b in BASES], batch_create)
@@ -88,7 +88,7 @@ async def batch_read(call: Call) -> tuple[int, Any]:
 
 
 async def batch_archive(call: Call) -> tuple[int, Any]:
-    """Archive up to 100 custom properties; unknown names are passed over."""
+    """Archive up to 100 custom properties; unknown names are ignored."""
     kind, schema = call.kind(), call.portal.schema
     for row in call.inputs():
         if schema.find(kind, str(row.get("name"))) is not None:

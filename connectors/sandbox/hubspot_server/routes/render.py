@@ -1,4 +1,4 @@
-"""Records as JSON: only the properties asked for, inline associations, history."""
+"""Records as JSON: only the requested properties, inline associations, history."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from connectors.sandbox.hubspot_server.records.record import Record
 from connectors.sandbox.hubspot_server.times import instant
 
 INLINE_MOST = 100
-"""Associated ids given inline; the rest is paged."""
+"""Associated ids given inline; the others are paged."""
 
 
 def record_json(
@@ -21,7 +21,7 @@ def record_json(
     history: Sequence[str] = (),
     associations: Sequence[ObjectType] = (),
 ) -> dict[str, Any]:
-    """One record. Asked properties that are defined but empty are null; undefined ones are left out."""
+    """One record. Requested properties that are defined but empty are null; undefined ones are left out."""
     kind = record.kind
     names = dict.fromkeys(
         [*(properties or kind.defaults), kind.created, kind.last_modified, "hs_object_id", *history]
@@ -45,7 +45,7 @@ def record_json(
 
 
 def written_json(crm: Crm, record: Record, *, trace_id: str | None = None) -> dict[str, Any]:
-    """A record as create and update answer: everything that is set."""
+    """A record as create and update return it: all values that are set."""
     found: dict[str, Any] = {"id": record.id, "properties": dict(sorted(record.values.items()))}
     found |= _stamps(record)
     if trace_id is not None and crm.settings.echo_trace_ids:

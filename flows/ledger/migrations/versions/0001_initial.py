@@ -1,4 +1,4 @@
-"""The first shape: deliveries, inbox, effects, papers, contracts, the mirror, cursors, workers, counts."""
+"""The first schema: deliveries, inbox, effects, documents, contracts, the mirror, cursors, workers, counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "associations",
         sa.Column("from_type", sa.String(length=32), nullable=False),

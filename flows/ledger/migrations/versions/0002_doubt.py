@@ -1,4 +1,4 @@
-"""Doubt is counted and timed: effects learn `resends` and `look_at`, inbox rows `nudged_at`."""
+"""Unknown outcomes are counted and timed: adds `resends` and `look_at` to effects, `nudged_at` to inbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop them."""
     with op.batch_alter_table("inbox") as table:
         table.drop_column("nudged_at")
     with op.batch_alter_table("effects") as table:

@@ -1,4 +1,4 @@
-"""Failures are counted apart from tries: inbox rows learn `failures`."""
+"""Failures are counted separately from attempts: adds `failures` to inbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,11 +10,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; rows that are parked now begin to count anew."""
+    """Add the column; parked rows start at zero."""
     op.add_column("inbox", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:
-    """Take it away."""
+    """Drop it."""
     with op.batch_alter_table("inbox") as table:
         table.drop_column("failures")

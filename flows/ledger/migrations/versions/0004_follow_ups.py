@@ -1,4 +1,4 @@
-"""Deals that do not get on are followed up: each follow-up is a row, with what was done and what was unmet."""
+"""Adds follow-ups of stalled deals: one row each, with what was done and which criteria were unmet."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,5 +45,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it away."""
+    """Drop it."""
     op.drop_table("follow_ups")

@@ -1,4 +1,4 @@
-"""Entries into stages are judged, and named persons may override: two tables."""
+"""Adds two tables: judged stage entries, and overrides by named persons."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The past of deals: values of properties, and since when associations are known."""
+"""Adds the history of deals: values of properties, and since when associations are known."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add two tables and a column; what the mirror holds already has no past yet."""
+    """Add two tables and a column; records that are already mirrored have no history yet."""
     op.add_column("records", sa.Column("histories", sa.JSON(), nullable=True))
     op.create_table(
         "property_history",
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop them."""
     op.drop_table("association_history")
     op.drop_table("property_history")
     with op.batch_alter_table("records") as table:

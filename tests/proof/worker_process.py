@@ -1,9 +1,9 @@
-"""The process that is killed: gateway and worker on one ledger, forked from a nursery that has imported everything.
+"""The process that is killed: gateway and worker on one ledger, forked from a spawner that has imported everything.
 
-`python -m tests.proof.victim` is the nursery: it reads one JSON object a line and answers each with one. A child
-is a real process with nothing of another's memory but the imported code; it is killed with SIGKILL, and what it has
-not written to the ledger is gone. Events are handled by the flows' own logic (`flows.worker.settle`) without
-Prefect; the Prefect worker's own points are tried by tests/proof/workers.py.
+`python -m tests.proof.worker_process` is the spawner: it reads one JSON object per line and answers each with one. A
+child is a real process that shares only the imported code; it is killed with SIGKILL, and what it has not written to
+the ledger is lost. Events are handled by the flows' own logic (`flows.worker.settle`) without Prefect; the Prefect
+worker's own points are tried by tests/proof/prefect_workers.py.
 """
 
 import asyncio
@@ -35,19 +35,19 @@ from flows.reconcile.compare import reconcile_all
 from flows.services import Services, open_services, override
 from flows.trials.rehearsal.desk import Desk, Tally, load
 from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
+from tests.proof.crash_points import Points
 from tests.proof.mutants import MUTANTS
-from tests.proof.points import Points
-from tests.proof.process import strict
 from tests.proof.story import LEADS_TOKEN
+from tests.proof.strict_process import strict
 
 _PLENTY = 1_000_000
 _POLL_S = 0.003
-_CLOCK, _LOOK, _LOOKED, _ASKED, _DONE = 0, 8, 16, 24, 32
+_CLOCK, _CHECK, _CHECKED, _ASKED, _DONE = 0, 8, 16, 24, 32
 _SIZE = 40
 
 
-class Cell:
-    """A few numbers that nursery's children and the director share: virtual time, idleness, the scheduled flows."""
+class SharedState:
+    """Numbers that a worker process and its harness share: virtual time, idle checks, scheduled flows."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -65,39 +65,39 @@ class Cell:
         struct.pack_into("d", self._memory, _CLOCK, now.timestamp())
 
     @property
-    def looks_asked(self) -> int:
-        """How often the worker was told to look."""
-        return self._get(_LOOK)
+    def checks_asked(self) -> int:
+        """How often the worker was asked to check for work."""
+        return self._get(_CHECK)
 
     @property
-    def looks_done(self) -> int:
-        """The last look after which nothing was left to do."""
-        return self._get(_LOOKED)
+    def checks_done(self) -> int:
+        """The last check after which nothing was left to do."""
+        return self._get(_CHECKED)
 
-    def ask_for_look(self) -> None:
-        """Something may be due."""
-        self._set(_LOOK, self.looks_asked + 1)
+    def ask_for_check(self) -> None:
+        """Ask for a check: something may be due."""
+        self._set(_CHECK, self.checks_asked + 1)
 
-    def look_done(self, look: int) -> None:
-        """The worker has looked and done what was due."""
-        self._set(_LOOKED, look)
+    def check_done(self, check: int) -> None:
+        """Record that the worker has done everything that was due."""
+        self._set(_CHECKED, check)
 
     @property
     def sweeps_asked(self) -> int:
-        """How often the scheduled flows were asked for."""
+        """How often the scheduled flows were requested."""
         return self._get(_ASKED)
 
     @property
     def sweeps_done(self) -> int:
-        """How often they have run to their end."""
+        """How often they were completed."""
         return self._get(_DONE)
 
     def ask_for_sweep(self) -> None:
-        """The schedule strikes."""
+        """Request the scheduled flows."""
         self._set(_ASKED, self.sweeps_asked + 1)
 
     def sweep_done(self) -> None:
-        """They have run."""
+        """Record that they were completed."""
         self._set(_DONE, self.sweeps_asked)
 
     def _get(self, at: int) -> int:
@@ -110,14 +110,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Life:
-    """What one child is given. `die_at`: at which point it kills itself, 0 for never."""
+    """The parameters of one child. `die_at`: the point at which it kills itself, 0 for never."""
 
     home: str
     database_url: str
     hubspot_url: str
     sign_url: str
     port: int
-    cell: str
+    shared: str
     points_log: str
     die_at: int = 0
     mutant: str = ""
@@ -125,7 +125,7 @@ class Life:
 
 
 def settings_of(life: Life) -> Settings:
-    """Real settings, with limits out of the way and short waits."""
+    """Real settings, without call limits and with short waits."""
     given: dict[str, Any] = {
         "home": life.home,
         "database_url": life.database_url,
@@ -145,13 +145,13 @@ def settings_of(life: Life) -> Settings:
 
 
 async def live(life: Life) -> None:
-    """Be gateway and worker until killed."""
-    cell, settings = Cell(Path(life.cell)), settings_of(life)
+    """Run gateway and worker until killed."""
+    shared, settings = SharedState(Path(life.shared)), settings_of(life)
     Points(life.points_log, life.die_at).install()
     if life.mutant:
         MUTANTS[life.mutant]()
     s = await open_services(settings)
-    s.clock = lambda: cell.clock
+    s.clock = lambda: shared.clock
     app = build_app(settings, s.ledger, s.clock)
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=life.port, log_level="error", access_log=False)
@@ -161,39 +161,39 @@ async def live(life: Life) -> None:
         await watch_from_now(s)
         serving = asyncio.create_task(server.serve())
         while not serving.done():
-            look = cell.looks_asked
-            if look == cell.looks_done:
+            check = shared.checks_asked
+            if check == shared.checks_done:
                 await asyncio.sleep(_POLL_S)
                 continue
-            if cell.sweeps_done < cell.sweeps_asked:
+            if shared.sweeps_done < shared.sweeps_asked:
                 await sweep(s)
                 await reconcile_all(s)
                 if life.follow_ups:
                     await follow_up_sweep.sweep(s)
-                cell.sweep_done()
+                shared.sweep_done()
             while await _something_is_due(s):
                 await desk.work()
-            cell.look_done(look)
+            shared.check_done(check)
 
 
 async def _something_is_due(s: Services) -> bool:
-    async with s.ledger.read() as tx:  # a claim that takes nothing would be a commit, too
+    async with s.ledger.read() as tx:  # an empty claim would be a commit, too
         due = await inbox.next_due(tx)
     return due is not None and due <= s.clock()
 
 
 def main() -> None:
-    """The nursery: fork a child for each `spawn`, say how children fare for each `look`."""
+    """The spawner: fork a child for each `spawn`, answer each `exit_of` with the exit code."""
     load()
     for name in ("en_US", "de_DE"):  # their data is large, and each child would read it again
         Locale.parse(name).date_formats["medium"]
-    # So would it the templates and the process file; and each ledger is a copy of a migrated one.
+    # The same holds for templates and the process file; and each ledger is a copy of a migrated one.
     templates, process = services.load_templates(Settings()), strict(services.load_process(Settings()))
     services.load_templates = lambda _settings: templates
     services.load_process = lambda _settings: process
     services.open_ledger = partial(open_ledger, migrate=False)
     gc.collect()
-    gc.freeze()  # a child's collector would touch, and so copy, all of this
+    gc.freeze()  # a child's garbage collector would touch, and so copy, all of this
     alive: set[int] = set()
     dead: dict[int, int] = {}
     sys.stdout.write(json.dumps({"ready": os.getpid()}) + "\n")
@@ -204,7 +204,7 @@ def main() -> None:
             answer: dict[str, Any] = {"pid": _fork(Life(**asked["spawn"]))}
             alive.add(answer["pid"])
         else:
-            pid = asked["look"]
+            pid = asked["exit_of"]
             if pid not in dead:
                 found, status = os.waitpid(pid, 0 if asked.get("wait") else os.WNOHANG)
                 if found:
@@ -213,7 +213,7 @@ def main() -> None:
             answer = {"exit": dead.get(pid)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-    for pid in alive:  # nobody directs any more
+    for pid in alive:  # no harness is left
         os.kill(pid, signal.SIGKILL)
 
 
@@ -223,7 +223,7 @@ def _fork(life: Life) -> int:
         return pid
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
-        log = os.open(Path(life.home) / "victim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(Path(life.home) / "process.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for fd, target in ((0, nothing), (1, log), (2, log)):
             os.dup2(target, fd)
         asyncio.run(live(life))
@@ -236,7 +236,7 @@ def _fork(life: Life) -> int:
 
 
 def spawn_order(life: Life) -> str:
-    """The line that makes the nursery fork this child."""
+    """The line that asks the spawner to fork this child."""
     return json.dumps({"spawn": asdict(life)}) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""Crash points: before and after every commit of the ledger and every call of a vendor, found by being there.
+"""Crash points: before and after every commit of the ledger and every call of a vendor, found at run time.
 
-Nobody lists them: whatever opens a write transaction or calls a vendor is a point, under the name of who did it.
+There is no list: every write transaction and every vendor call is a point, named after its caller.
 """
 
 import os
@@ -17,9 +17,9 @@ from flows.ledger.database import Ledger
 
 
 class Points:
-    """Counts the points this process comes by and writes their names to `log_path`, one a line.
+    """Counts the points that this process passes and writes their names to `log_path`, one a line.
 
-    At the `die_at`-th (from 1) of those whose name `only` accepts it kills itself as `kill -9` does: no clean-up.
+    At the `die_at`-th (from 1) point whose name `only` accepts it kills itself as `kill -9` does: no clean-up.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Points:
         self._lock = threading.Lock()
 
     def hit(self, name: str) -> None:
-        """This process is at that point now."""
+        """Record that this process is at this point; kill it if it is the chosen one."""
         with self._lock:
             if not self._only(name):
                 return
@@ -40,7 +40,7 @@ class Points:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
-        """From here on every commit and every vendor call of this process is a point."""
+        """Make every commit and every vendor call of this process a point."""
         write, call, fetch, run = Ledger.write, Exchange.call, Exchange.fetch, SdkCall.run
 
         def watched_write(ledger: Ledger) -> AbstractAsyncContextManager[Any]:

@@ -1,7 +1,7 @@
 """The Prefect worker's own points: a real `dealflow worker` with a real Prefect server, killed at its own commits.
 
-What happens inside a run is killed at every point by `crashes.py`, without Prefect; here it is what the worker does
-around it: claim, create the run, note it, give back, report. `python -m tests.proof.workers` is such a worker.
+`crashes.py` kills at every point inside a run, without Prefect; this file kills in what the worker does
+around it: claim, create the run, note it, give back, report. `python -m tests.proof.prefect_workers` is such a worker.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config.settings import load_settings
 from flows.worker import worker
-from tests.proof.points import Points
+from tests.proof.crash_points import Points
 from tests.proof.verdict import Verdict
 from tests.stack import PrefectServer, Stack
 
@@ -21,7 +21,7 @@ _LOG, _NAME, _AT = "DEALFLOW_TEST_POINTS", "DEALFLOW_TEST_DIE_IN", "DEALFLOW_TES
 
 
 def own(name: str) -> bool:
-    """Whether this point is the worker's own."""
+    """Whether this point is in the worker itself."""
     return " in flows.worker.worker." in name
 
 
@@ -34,12 +34,12 @@ def main() -> None:
 
 
 def run_workers(folder: Path, *, say: Callable[[str], None]) -> tuple[int, Verdict]:
-    """Kill a worker once in each of its own commits, before and after. How many times, and what broke."""
+    """Kill a worker once in each of its own commits, before and after. Returns how many times, and the verdict."""
     found = Verdict()
     with _server(folder) as prefect:
         calm = Counter(play(folder / "calm", prefect, "", 0, found))
         for name in sorted(calm):
-            at = calm[name] // 2 + 1  # not in the idle beginning
+            at = calm[name] // 2 + 1  # not in the idle start
             verdict = Verdict()
             play(folder / name.replace(" ", "-"), prefect, name, at, verdict)
             say(f"worker killed {name} ({at} of {calm[name]}): {'well' if verdict.ok else 'BROKEN'}")
@@ -48,16 +48,16 @@ def run_workers(folder: Path, *, say: Callable[[str], None]) -> tuple[int, Verdi
 
 
 def play(home: Path, prefect: PrefectServer, name: str, at: int, found: Verdict) -> list[str]:
-    """A lead becomes a signed, won deal, although the worker dies the `at`th time that it comes by `name` (empty: it
-    does not). Returns the points it came by.
+    """Run a lead to a signed, won deal, while the worker dies the `at`th time that it passes `name` (empty: it does
+    not die). Returns the points that it passed.
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home / "points.log"
-    stack = Stack(home, prefect, worker_module="tests.proof.workers")
+    stack = Stack(home, prefect, worker_module="tests.proof.prefect_workers")
     more = {_LOG: str(log), _NAME: name, _AT: str(at), "DEALFLOW_WORKER_LEASE_S": "5"}
     try:
         stack.start(**more)
-        with _revived(stack):
+        with _restarted(stack):
             assert stack.lead().status_code == 202
             stack.bring_to_closing()
             stack.until_won()
@@ -69,22 +69,22 @@ def play(home: Path, prefect: PrefectServer, name: str, at: int, found: Verdict)
         stack.stop()
     met = log.read_text().splitlines() if log.exists() else []
     if name and not met:
-        found.lost.append(f"worker killed {name}: it never came by there")
+        found.lost.append(f"worker killed {name}: it never passed this point")
     return met
 
 
 @contextmanager
-def _revived(stack: Stack) -> Iterator[None]:
-    """Whoever finds the worker dead starts it again, as a service manager does; that one is not killed."""
+def _restarted(stack: Stack) -> Iterator[None]:
+    """Restart a dead worker, as a service manager does; the new one is not killed."""
 
-    def look() -> None:
+    def restart() -> None:
         part = stack.worker
         if part is not None and part.process.poll() is not None:
             stack.parts.started.remove(part)
             stack.parts.environment = {**stack.parts.environment, _AT: "0"}
             stack.start_worker(wait=False)
 
-    stack.meanwhile = look
+    stack.meanwhile = restart
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from flows.ledger import documents as papers
 from flows.ledger.database import Ledger
-from flows.ledger.documents import Paper
+from flows.ledger.documents import StoredDocument
 
 
 def _sha(text: str) -> str:
@@ -43,7 +43,7 @@ async def _freeze(
     deal: str = "1",
     kind: str = "proposal",
     pdf: bytes = b"%PDF\x00\xff",
-) -> Paper:
+) -> StoredDocument:
     async with ledger.write() as tx:
         return await papers.freeze(
             tx,

@@ -1,7 +1,7 @@
-"""A stage whose worker sits at a desk in this process: for stories in which calls go wrong or deliveries are mixed up.
+"""Runs a story with a worker in this process, for stories with failing calls or reordered deliveries.
 
-The desk is the rehearsal's (`flows.trials.rehearsal.desk`), its clients are the product's own over real HTTP with short
-time-outs: nothing here is killed, so a story takes well under a second.
+The desk is the rehearsal's (`flows.trials.rehearsal.desk`); its clients are the product's, over real HTTP with short
+time-outs: no process is killed, so a story takes less than a second.
 """
 
 import hashlib
@@ -27,38 +27,38 @@ from flows.reconcile.compare import reconcile_all
 from flows.rules.process.sales_process import parse_process
 from flows.trials.rehearsal.calendar import STARTS
 from flows.trials.rehearsal.desk import Desk, load, open_desk
-from flows.trials.rehearsal.world import API_KEY, Mail, World, open_world
+from flows.trials.rehearsal.world import API_KEY, Delivery, World, open_world
 from tests.proof.databases import SqliteLedgers
-from tests.proof.director import PROCESS, House, stage_ids
-from tests.proof.process import strict
+from tests.proof.process_harness import PROCESS, Environment, stage_ids
 from tests.proof.story import Story
+from tests.proof.strict_process import strict
 from tests.proof.verdict import Verdict, judge
 
 TOKEN = "proof"
 TIMES = Timeouts(connect_s=1.0, read_s=0.4, write_s=1.0, pool_s=1.0, total_s=0.8)
-"""Of the product's clients, in real seconds: a fault that hangs or drips lasts longer than this."""
+"""Time-outs of the product's clients, in real seconds: a fault that hangs or drips lasts longer."""
 _MINUTE = timedelta(minutes=1)
 _SCHEDULE = timedelta(minutes=5)
 _ROUNDS = 60
 _SWEEPS = 6
 _HELPS = 2
 
-Courier = Callable[["DeskStage", list[Mail]], Awaitable[int]]
-"""Carries the vendors' deliveries to the gateway, in its own way; returns how many it has brought."""
+Courier = Callable[["DeskHarness", list[Delivery]], Awaitable[int]]
+"""Takes the vendors' deliveries to the gateway; returns how many it delivered."""
 
 
 @asynccontextmanager
-async def open_house(folder: Path) -> AsyncIterator[House]:
-    """A sandbox whose HubSpot is provisioned; while it is open, what is tried again is tried without waiting."""
+async def open_environment(folder: Path) -> AsyncIterator[Environment]:
+    """A sandbox whose HubSpot is provisioned; while it is open, retries do not wait."""
     process = strict(parse_process(read_yaml(PROCESS)))
     async with open_world(process, seed=7, starts=STARTS, meanwhile=load) as world:
         with _no_waiting():
-            yield House(world, process, await stage_ids(world, process), folder)
+            yield Environment(world, process, await stage_ids(world, process), folder)
 
 
 @contextmanager
 def _no_waiting() -> Iterator[None]:
-    """The waits between tries are real seconds and nothing that a story is about."""
+    """Shorten the waits between tries: they are real seconds."""
     before = retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S
     retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S = 0.002, 0.004
     try:
@@ -67,23 +67,23 @@ def _no_waiting() -> Iterator[None]:
         retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S = before
 
 
-async def in_order(stage: "DeskStage", mails: list[Mail]) -> int:
-    """The courier of calm days."""
-    for mail in mails:
-        await stage.deliver(mail)
-    return len(mails)
+async def in_order(harness: "DeskHarness", deliveries: list[Delivery]) -> int:
+    """The normal courier: everything once and in order."""
+    for delivery in deliveries:
+        await harness.deliver(delivery)
+    return len(deliveries)
 
 
 @dataclass
-class DeskStage:
-    """One story's stage, see `story.Stage`: a fresh ledger, a desk, a courier.
+class DeskHarness:
+    """The harness of one story, see `story.Harness`: a fresh ledger, a desk, a courier.
 
-    `helped`: what a person did about events that were given up and effects in quarantine. `scheduled`: the sync runs
-    by itself every five minutes of virtual time, as `prefect.yaml` has it; else only when the story asks for it.
-    `follow_ups`: what is scheduled includes the look for deals that do not get on.
+    `helped`: what a person did about dead events and quarantined effects. `scheduled`: the sync runs
+    by itself every five minutes of virtual time, as in `prefect.yaml`; else only when the story calls it.
+    `follow_ups`: the scheduled flows include the follow-up of stalled deals.
     """
 
-    house: House
+    environment: Environment
     home: Path
     desk: Desk
     courier: Courier = in_order
@@ -100,21 +100,21 @@ class DeskStage:
     @property
     def world(self) -> World:
         """The stand-ins."""
-        return self.house.world
+        return self.environment.world
 
     @property
     def stage_ids(self) -> dict[str, str]:
-        """Our key -> HubSpot's id."""
-        return self.house.stage_ids
+        """Stage key -> HubSpot's id."""
+        return self.environment.stage_ids
 
     @property
     def counter_signer(self) -> str:
         """Our own signer's address."""
-        person = self.house.process.seller.counter_signer
+        person = self.environment.process.seller.counter_signer
         return person.email if person else ""
 
     async def lead(self, fields: dict[str, str]) -> str:
-        """Send the form. Raises AssertionError when it is not taken."""
+        """Send the form. Raises AssertionError when it is not accepted."""
         token = self.desk.s.settings.leads_token
         assert token is not None
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
@@ -124,28 +124,28 @@ class DeskStage:
         key: str = answer.json()["lead"]
         return key
 
-    async def deliver(self, mail: Mail) -> None:
-        """Bring it to the gateway, byte for byte. Raises AssertionError when it is not taken."""
-        await self._taken(self._request(mail), mail.vendor)
+    async def deliver(self, delivery: Delivery) -> None:
+        """Deliver it to the gateway, byte for byte. Raises AssertionError when it is not accepted."""
+        await self._taken(self._request(delivery), delivery.vendor)
 
-    async def offer(self, mail: Mail) -> int:
-        """Bring it once, whatever the gateway answers; the status."""
-        return (await self.desk.gateway.send(self._request(mail))).status_code
+    async def offer(self, delivery: Delivery) -> int:
+        """Deliver it once, whatever the gateway answers; returns the status."""
+        return (await self.desk.gateway.send(self._request(delivery))).status_code
 
     async def settle(self) -> None:
-        """Until nothing is delivered and nothing handled any more."""
+        """Work until there is nothing to deliver and nothing to handle."""
         for _ in range(_ROUNDS):
             await self.world.advance(self.world.now + _MINUTE)
             if self.scheduled and self.world.now - self._swept_at >= _SCHEDULE:
                 await self._sync()
-            brought = await self.courier(self, await self.world.mail())
+            brought = await self.courier(self, await self.world.deliveries())
             handled = await self.desk.work()
             if not brought and not handled and not await self._a_person_helps():
                 return
-        raise AssertionError("the worker does not come to rest")
+        raise AssertionError("the worker does not become idle")
 
     async def sweep(self) -> None:
-        """The scheduled flows, until they have gone through: a run that fails is followed by the next."""
+        """Run the scheduled flows until they succeed: a failed run is followed by the next."""
         for _ in range(_SWEEPS):
             if (
                 await self._sync()
@@ -166,7 +166,7 @@ class DeskStage:
         return await self._passes(reconcile_all(self.desk.s))
 
     async def _passes(self, scheduled: Awaitable[object]) -> bool:
-        """A run that fails is shown by Prefect, and comes again on schedule."""
+        """Whether the run succeeded. In production Prefect shows a failed run and starts the next on schedule."""
         try:
             await scheduled
         except ConnectorError:
@@ -175,7 +175,7 @@ class DeskStage:
         return True
 
     async def _a_person_helps(self) -> bool:
-        """Somebody reads the ops page: what was given up is tried again, quarantine ends after a look at the vendor."""
+        """A person reads the ops page, retries dead events, and releases quarantined effects after a check."""
         if not self.a_person:
             return False
         s, before = self.desk.s, len(self.helped)
@@ -184,7 +184,7 @@ class DeskStage:
             for effect in await effects.listing(tx, states=("quarantined",)):
                 word = f"released {effect.kind}"
                 if effect.token not in sent and self.helped.count(word) < _HELPS:
-                    await effects.release(tx, effect.key, why="looked: it is not there")
+                    await effects.release(tx, effect.key, why="checked: it is not there")
                     self.helped.append(word)
             for event in await inbox.listing(tx, states=("dead",)):
                 word = f"retried {event.kind} {event.id}"
@@ -192,9 +192,9 @@ class DeskStage:
                     self.helped.append(word)
         return len(self.helped) > before
 
-    def _request(self, mail: Mail) -> httpx.Request:
+    def _request(self, delivery: Delivery) -> httpx.Request:
         return self.desk.gateway.build_request(
-            "POST", mail.path, content=mail.body, headers=dict(mail.headers)
+            "POST", delivery.path, content=delivery.body, headers=dict(delivery.headers)
         )
 
     async def _taken(self, request: httpx.Request, source: str) -> httpx.Response:
@@ -206,21 +206,21 @@ class DeskStage:
 
 
 @asynccontextmanager
-async def open_stage(
-    house: House,
+async def open_harness(
+    environment: Environment,
     *,
     courier: Courier = in_order,
     scheduled: bool = False,
     a_person: bool = True,
     follow_ups: bool = False,
-) -> AsyncIterator[DeskStage]:
-    """The next story's stage. Its clients use httpx's own transport, because real network errors are the point."""
-    number = await house.next_story()
-    home = house.folder / f"{number:04d}"
-    await SqliteLedgers(house.folder).fresh(home)
-    # A seed of its own: tokens must be unlike those of earlier stories, whose requests the vendor still shows.
-    async with open_desk(house.world, process_file=PROCESS, home=home, seed=number) as desk:
-        desk.s.process = house.process
+) -> AsyncIterator[DeskHarness]:
+    """Open the next story's harness. Its clients use httpx's own transport, for real network errors."""
+    number = await environment.next_story()
+    home = environment.folder / f"{number:04d}"
+    await SqliteLedgers(environment.folder).fresh(home)
+    # Its own seed: tokens must differ from those of earlier stories, whose requests the vendor still has.
+    async with open_desk(environment.world, process_file=PROCESS, home=home, seed=number) as desk:
+        desk.s.process = environment.process
         s = desk.s
         for client in s.http:
             await client.aclose()
@@ -238,12 +238,12 @@ async def open_stage(
         assert isinstance(s.esign, DropboxSign)
         sender = sender_at(desk, s.settings.dropbox_sign_base_url)
         s.esign = replace(s.esign, client=client, sender=sender)
-        await house.world.mail()  # what earlier stories left in the log is not this one's
-        yield DeskStage(house, home, desk, courier, scheduled, a_person, follow_ups)
+        await environment.world.deliveries()  # skip the log of earlier stories
+        yield DeskHarness(environment, home, desk, courier, scheduled, a_person, follow_ups)
 
 
 def sender_at(desk: Desk, base_url: str, on_call: Callable[[], None] = lambda: None) -> ContractSender:
-    """The sender of contracts at this address; `on_call` is called with each call, in the sender's own thread."""
+    """The sender of contracts at this address; `on_call` runs for each call, in the sender's thread."""
 
     def called(call: object) -> None:
         desk.tally.called(call)  # type: ignore[arg-type]
@@ -258,15 +258,22 @@ def sender_at(desk: Desk, base_url: str, on_call: Callable[[], None] = lambda: N
     )
 
 
-async def judged(stage: DeskStage, story: Story) -> Verdict:
-    """What the sandbox's records and the ledger say about this story."""
-    house = stage.house
-    return await judge(story, house.world, house.stage_ids, house.process, stage.taken, stage.desk.s.ledger)
+async def judged(harness: DeskHarness, story: Story) -> Verdict:
+    """The verdict on this story from the sandbox's records and the ledger."""
+    environment = harness.environment
+    return await judge(
+        story,
+        environment.world,
+        environment.stage_ids,
+        environment.process,
+        harness.taken,
+        harness.desk.s.ledger,
+    )
 
 
-async def tidy(house: House, stories: Sequence[Story]) -> None:
-    """Take these stories' deals off the board, so that the next story's syncs read only its own."""
+async def tidy(environment: Environment, stories: Sequence[Story]) -> None:
+    """Archive these stories' deals, so that the syncs of the next story read only its own."""
     deals, name = [story.deal_id for story in stories if story.deal_id], "dealflow_lead_key"
-    after = await house.world.board([follow_on_key(d) for d in deals], [name], id_property=name)
+    after = await environment.world.board([follow_on_key(d) for d in deals], [name], id_property=name)
     for deal_id in (*deals, *(str(d["id"]) for d in after.values())):
-        await house.world.rep("deals", id=deal_id, archive=True)
+        await environment.world.rep("deals", id=deal_id, archive=True)
