@@ -10,14 +10,10 @@ from flows.rules.process.sales_process import (
     CompanyEvidence,
     ContactEvidence,
     Criterion,
-    DocumentEvidence,
     LineItemEvidence,
-    PropertyEvidence,
     SalesProcess,
     Stage,
 )
-
-_APPROVAL = ("approv", "freig", "genehm")
 
 
 def check_contract(process: SalesProcess) -> Iterator[Finding]:
@@ -111,12 +107,7 @@ def _before_the_contract(process: SalesProcess, send: Stage) -> Iterator[Finding
         reason = "no gate before it asks for the person who signs: every contract would wait for one"
         example = "says: The buyer has named the person who signs; evidence: {contact: signer}"
         yield Finding("contract-without-signer", "error", place, reason, example)
-    approved = any(
-        isinstance(e, PropertyEvidence) and any(word in e.property.lower() for word in _APPROVAL)
-        for c in gate
-        for e in c.evidence.required()
-    )
-    if not approved and not _asks(gate, DocumentEvidence):
+    if not any(e.shows_offer() for c in gate for e in c.evidence.required()):
         reason = "no gate before it asks for a proposal on file or an approval: the buyer gets a contract unprepared"
         example = "says: A proposal is on file for this deal; evidence: {document: proposal}"
         yield Finding("contract-without-offer", "warning", place, reason, example)

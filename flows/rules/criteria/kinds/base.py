@@ -120,6 +120,10 @@ class BaseEvidence(BaseModel):
         """Why every deal has it; empty when some deals lack it."""
         return ""
 
+    def shows_offer(self) -> bool:
+        """Whether a deal that has it has an offer that the buyer or we have approved, as a contract needs."""
+        return False
+
     def implies(self, other: "BaseEvidence") -> bool:
         """Whether a deal with this evidence always has the other."""
         return self == other or self.covers(other) or other.covered_by(self)

@@ -48,6 +48,10 @@ class DocumentEvidence(LeafEvidence):
         """A proposal is generated, a contract comes back signed."""
         return "generate_proposal" if self.document == "proposal" else "send_contract"
 
+    def shows_offer(self) -> bool:
+        """A filed proposal is one, and a contract contains one."""
+        return True
+
 
 def before_dealflow(sight: "Sight", coverage: "Coverage") -> str:
     """Why the ledger cannot say what was filed or signed; empty when it can."""

@@ -19,6 +19,7 @@ _ALWAYS_SET = frozenset(
 )
 # Besides our own properties (dealflow_...), what the intake takes over from a lead.
 _WORKER_SETS = frozenset({"amount", "hubspot_owner_id"}) | _ALWAYS_SET
+_APPROVAL = ("approv", "freig", "genehm")
 
 
 class PropertyEvidence(OfProperties):
@@ -119,6 +120,10 @@ class PropertyEvidence(OfProperties):
         if self.is_ and self.property in _ALWAYS_SET:
             return f"deal property {self.property} is set on every deal"
         return ""
+
+    def shows_offer(self) -> bool:
+        """A property about an approval."""
+        return any(word in self.property.lower() for word in _APPROVAL)
 
     def covers(self, other: BaseEvidence) -> bool:
         """A narrower test of the same property includes a wider one."""
