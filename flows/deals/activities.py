@@ -15,13 +15,10 @@ from datetime import datetime
 from connectors.hubspot.records import Link, Record
 from flows.deals.associated import linked
 from flows.ledger import follow_ups
-from flows.rules.criteria.evidence import (
-    ActivityEvidence,
-    ActivityType,
-    CallNotesEvidence,
-    ObjectionsEvidence,
-)
+from flows.rules.criteria.evidence import ActivityType
 from flows.rules.criteria.judge import Activity, Objection, evidence_of
+from flows.rules.criteria.kinds.call_notes import BODIES
+from flows.rules.criteria.kinds.objections import SUBJECT
 from flows.rules.process.call_notes import read_form
 from flows.rules.process.sales_process import SalesProcess
 from flows.services import Services
@@ -41,9 +38,6 @@ _PROPERTIES: Mapping[ActivityType, tuple[str, ...]] = {
     "note": ("hs_timestamp", "hs_note_body"),
     "task": ("hs_timestamp", "hs_task_status", "hs_task_completion_date", "hs_task_body"),
 }
-_BODIES: Mapping[ActivityType, str] = {"note": "hs_note_body", "call": "hs_call_body"}
-"""Where call notes are looked for."""
-_SUBJECT = "hs_task_subject"
 # States in which nothing took place between us and the buyer. One that is not given counts: most tools leave it out.
 _NOTHING = {
     "hs_call_status": {"BUSY", "CANCELED", "FAILED", "NO_ANSWER", "QUEUED", "RINGING", "CONNECTING"},
@@ -63,14 +57,7 @@ class Happened:
 
 def asked_types(*processes: SalesProcess) -> tuple[ActivityType, ...]:
     """The types of activity that some exit criterion asks for."""
-    asked: set[ActivityType] = set()
-    for leaf in (leaf for process in processes for leaf in evidence_of(process)):
-        if isinstance(leaf, ActivityEvidence):
-            asked |= set(leaf.types)
-        elif isinstance(leaf, CallNotesEvidence):
-            asked |= set(_BODIES)
-        elif isinstance(leaf, ObjectionsEvidence):
-            asked.add("task")
+    asked = {kind for process in processes for leaf in evidence_of(process) for kind in leaf.activities()}
     return tuple(kind for kind in OBJECTS if kind in asked)
 
 
@@ -107,10 +94,9 @@ async def read_for(
 
 def _properties(kind: ActivityType, processes: Sequence[SalesProcess]) -> tuple[str, ...]:
     """Texts are read only where a criterion looks into them."""
-    asked = {type(leaf) for process in processes for leaf in evidence_of(process)}
-    more = [_BODIES[kind]] if kind in _BODIES and CallNotesEvidence in asked else []
-    more += [_SUBJECT] if kind == "task" and ObjectionsEvidence in asked else []
-    return (*_PROPERTIES[kind], *more)
+    leaves = (leaf for process in processes for leaf in evidence_of(process))
+    more = dict.fromkeys(name for leaf in leaves for name in leaf.activities().get(kind, ()))
+    return (*_PROPERTIES[kind], *(name for name in more if name not in _PROPERTIES[kind]))
 
 
 async def _read(
@@ -149,13 +135,13 @@ def _activity(kind: ActivityType, record: Record, process: SalesProcess) -> Acti
     at = _moment(happened)
     if at is None:
         return None
-    form = read_form(values.get(_BODIES.get(kind, "")) or "", process.call_notes)
+    form = read_form(values.get(BODIES.get(kind, "")) or "", process.call_notes)
     return Activity(kind, record.id, at, *(form or ()))
 
 
 def _objection(task: Record, prefix: str) -> Objection | None:
     """The objection that a task of a person lists."""
-    subject = (task.properties.get(_SUBJECT) or "").strip()
+    subject = (task.properties.get(SUBJECT) or "").strip()
     if not subject.casefold().startswith(prefix.casefold()) or _is_ours(task):
         return None
     listed_at = task.created_at or _moment(task.properties.get("hs_timestamp"))

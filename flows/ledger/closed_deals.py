@@ -11,19 +11,9 @@ from flows.ledger.mirror import portal_facts
 from flows.ledger.tables import associations, contracts, records
 from flows.rules.criteria.judge import DealFacts, judge
 from flows.rules.lint.lint import History
-from flows.rules.process.sales_process import (
-    CompanyEvidence,
-    ContactEvidence,
-    Criterion,
-    DocumentEvidence,
-    LineItemEvidence,
-    PropertyEvidence,
-    SalesProcess,
-    SignatureEvidence,
-)
+from flows.rules.process.sales_process import SalesProcess
 
 _CHUNK = 500  # SQLite binds at most 32,766 values in a statement
-_PLAIN = (ContactEvidence, CompanyEvidence, LineItemEvidence, DocumentEvidence, SignatureEvidence)
 
 
 async def closed_deals(tx: AsyncConnection, process: SalesProcess) -> History:
@@ -40,7 +30,7 @@ async def closed_deals(tx: AsyncConnection, process: SalesProcess) -> History:
     deals = {deal_id: props for deal_id, props in rows if props.get("dealstage") in ends}
     facts = await _facts(tx, deals)
     known = {name for properties in deals.values() for name in properties}
-    criteria = [c for s in process.stages for c in s.exit_criteria if _can_judge(c, known)]
+    criteria = [c for s in process.stages for c in s.exit_criteria if c.evidence.mirrored(known)]
     met: dict[str | None, Counter[str]] = {"won": Counter(), "lost": Counter()}
     number: Counter[str | None] = Counter()
     for deal_id, properties in deals.items():
@@ -48,13 +38,6 @@ async def closed_deals(tx: AsyncConnection, process: SalesProcess) -> History:
         number[end] += 1
         met[end].update({v.criterion: int(v.met) for v in judge(criteria, facts[deal_id])})
     return History(number["won"], number["lost"], dict(met["won"]), dict(met["lost"]))
-
-
-def _can_judge(criterion: Criterion, known: set[str]) -> bool:
-    evidence = criterion.evidence
-    return isinstance(evidence, _PLAIN) or (
-        isinstance(evidence, PropertyEvidence) and evidence.property in known
-    )
 
 
 async def _facts(tx: AsyncConnection, deals: dict[str, dict[str, Any]]) -> dict[str, DealFacts]:

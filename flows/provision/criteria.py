@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import Property
 from flows.provision.changes import Note, Problem
-from flows.rules.criteria.evidence import DateEvidence, Leaf, PropertyEvidence, leaves
+from flows.rules.criteria.evidence import Leaf, leaves
+from flows.rules.criteria.kinds.base import Held
 from flows.rules.process.sales_process import SalesProcess
 
 _OBJECT = "criterion"
@@ -25,13 +26,7 @@ def criteria_properties(portal: Portal, process: SalesProcess, ours: Set[str]) -
 
 
 def _leaf(name: str, leaf: Leaf, live: Mapping[str, Property], ours: Set[str]) -> Iterator[Problem | Note]:
-    if isinstance(leaf, DateEvidence):
-        asked = [leaf.date, *([leaf.after] if leaf.after else [])]
-    elif isinstance(leaf, PropertyEvidence):
-        asked = [leaf.property]
-    else:
-        return
-    for one in asked:
+    for one in leaf.properties():
         known = live.get(one)
         if known is None and one not in ours:
             yield _unknown(name, one, {*live, *ours})
@@ -51,27 +46,11 @@ def _unknown(name: str, asked: str, names: Set[str]) -> Problem:
 
 
 def _never(name: str, leaf: Leaf, known: Property) -> Iterator[Problem | Note]:
-    """Problems of a value that the property does not have, or a test that does not fit its type."""
-    if isinstance(leaf, DateEvidence):
-        if known.type not in ("date", "datetime"):
-            yield Note(
-                f"criterion {name} treats deal property {known.name} as a date, but it holds {known.type} values"
-            )
-        return
-    assert isinstance(leaf, PropertyEvidence)
-    if (leaf.at_least is not None or leaf.at_most is not None) and known.type != "number":
-        yield Note(
-            f"criterion {name} treats deal property {known.name} as a number, but it holds {known.type} values"
-        )
-    wanted = [leaf.equals] if leaf.equals is not None else [*leaf.one_of]
-    values = {option.value: option.label for option in known.options}
-    missing = [value for value in wanted if value not in values]
-    if known.type != "enumeration" or not values or not missing:
-        return
-    by_label = {label: value for value, label in values.items()}
-    meant = [f"{value} is the label of {by_label[value]}" for value in missing if value in by_label]
-    takes = ", ".join(values) + (f"; {', '.join(meant)}" if meant else "")
-    text = f"asks deal property {known.name} to be {' or '.join(missing)}, which are not among its values ({takes})"
-    yield Problem(
-        _OBJECT, name, text, "name one of its values, or add that option in HubSpot, Settings > Properties"
-    )
+    """A value that the property does not take; a test that does not go with what the property holds."""
+    held = Held(known.name, known.type, {option.value: option.label for option in known.options})
+    way_out = "name one of its values, or add that option in HubSpot, Settings > Properties"
+    for misfit in leaf.misfits(held):
+        if misfit.never:
+            yield Problem(_OBJECT, name, misfit.text, way_out)
+        else:
+            yield Note(f"criterion {name} {misfit.text}")

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import Option, Property
 from flows.provision.changes import Change, Difference, Found, Problem
-from flows.rules.criteria.evidence import (
-    DateEvidence,
-    DocumentEvidence,
-    Leaf,
-    PropertyEvidence,
-    SignatureEvidence,
-    leaves,
-)
+from flows.rules.criteria.evidence import leaves
 from flows.rules.process.sales_process import SalesProcess
 
 GROUP = "dealflow"
@@ -60,26 +53,9 @@ def described(own: OwnProperty, process: SalesProcess) -> str:
         for stage in process.stages
         for criterion in stage.exit_criteria
         if own.object_type == "deals"
-        and any(own.name in _looked_at(leaf) for leaf in leaves(criterion.evidence))
+        and any(own.name in leaf.shown_in() for leaf in leaves(criterion.evidence))
     ]
     return " ".join([f"{own.description.rstrip('.')}.", *asked])
-
-
-def _looked_at(leaf: Leaf) -> tuple[str | None, ...]:
-    """The deal properties where a person finds this evidence."""
-    match leaf:
-        case PropertyEvidence():
-            return (leaf.property,)
-        case DateEvidence():
-            return (leaf.date, leaf.after)
-        case DocumentEvidence(document="proposal"):
-            return ("dealflow_proposal_file_id",)
-        case DocumentEvidence(document="contract"):
-            return ("dealflow_signed_file_id",)
-        case SignatureEvidence():
-            return ("dealflow_contract_status",)
-        case _:
-            return ()
 
 
 def _new_group(portal: Portal, object_type: str) -> Change:

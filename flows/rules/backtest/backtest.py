@@ -7,13 +7,14 @@ by what was on the deal a minute later: no guard looks sooner, and what is fille
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from flows.rules.backtest.past_deal import Coverage, PastDeal, Sight, by_today, see, why_unknown
-from flows.rules.criteria.evidence import AllOf, AnyOf, Evidence, Leaf, PlanEvidence
-from flows.rules.criteria.judge import Verdict, asked_before, entered_at, look, properties_of
+from flows.rules.criteria.evidence import Evidence, Leaf
+from flows.rules.criteria.judge import Verdict, asked_before, entered_at, properties_of
 from flows.rules.criteria.stage_guard import Ruling, rule
 from flows.rules.criteria.stage_moves import Move, Passage, passage_of
+from flows.rules.criteria.weight import Weight as Weight
 from flows.rules.process.sales_process import Criterion, SalesProcess
 
 GRACE = timedelta(minutes=1)
@@ -22,14 +23,6 @@ JUMP = "enter_from"
 Result = Literal["stopped", "flagged", "counted", "passed"]
 RESULTS: tuple[Result, ...] = ("stopped", "flagged", "counted", "passed")
 """The worst comes first."""
-
-
-class Weight(NamedTuple):
-    """Whether evidence was there; None: nobody can say, `why` not. `today`: judged by what is on the deal now."""
-
-    met: bool | None
-    today: bool = False
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,9 +89,9 @@ class Judge:
         def leaf(one: Leaf) -> Weight:
             if why := why_unknown(one, past, sight, self._coverage):
                 return Weight(None, why=why)
-            if look(one, sight.sure, stage).text:
+            if one.check(sight.sure, stage).text:
                 return Weight(True)
-            if sight.likely is not sight.sure and look(one, sight.likely, stage).text:
+            if sight.likely is not sight.sure and one.check(sight.likely, stage).text:
                 return Weight(True, today=True)
             return Weight(False, today=by_today(one, sight))
 
@@ -114,31 +107,4 @@ def _result(ruling: Ruling) -> Result:
 
 def weigh(evidence: Evidence, leaf: Callable[[Leaf], Weight]) -> Weight:
     """Evidence made of other evidence, judged by its parts; what is sure counts before what is likely."""
-    if isinstance(evidence, AnyOf):
-        return _first([weigh(part, leaf) for part in evidence.any_of], (True, None, False))
-    if isinstance(evidence, AllOf):
-        return _first([weigh(part, leaf) for part in evidence.all_of], (False, None, True))
-    if isinstance(evidence, PlanEvidence):
-        return _plan([weigh(field, leaf) for field in evidence.fields], evidence)
-    return leaf(evidence)
-
-
-def _plan(fields: Sequence[Weight], plan: PlanEvidence) -> Weight:
-    """All fields; but where some are missing and not everybody makes the plan, nobody can say whether it was asked."""
-    found = _first(fields, (False, None, True))
-    if plan.for_some and not found.met:
-        return Weight(
-            None, why=f"who owned the deal then, and so whether the plan {plan.plan} was asked, is not known"
-        )
-    return found
-
-
-def _first(weights: Sequence[Weight], order: Sequence[bool | None]) -> Weight:
-    """The weight that decides. What all share is as unsure as its least sure part; what one decides, as its surest."""
-    for met in order:
-        some = [weight for weight in weights if weight.met is met]
-        if some and met is not order[-1]:
-            return next((weight for weight in some if not weight.today), some[0])
-        if some:
-            return some[0]._replace(today=any(weight.today for weight in some))
-    raise AssertionError("unreachable: there is at least one part")
+    return evidence.weigh(leaf)

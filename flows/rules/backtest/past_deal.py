@@ -6,17 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from flows.rules.criteria.deal_facts import Activity, DealFacts, Objection
-from flows.rules.criteria.evidence import (
-    ActivityEvidence,
-    CallNotesEvidence,
-    ContactEvidence,
-    DateEvidence,
-    DocumentEvidence,
-    Leaf,
-    ObjectionsEvidence,
-    PropertyEvidence,
-    SignatureEvidence,
-)
+from flows.rules.criteria.evidence import Leaf
 
 
 class Span(NamedTuple):
@@ -128,30 +118,12 @@ def see(
 
 def why_unknown(leaf: Leaf, past: PastDeal, sight: Sight, coverage: Coverage) -> str:
     """Why nobody can say whether this evidence was there; empty when one can."""
-    match leaf:
-        case PropertyEvidence(property=name) if name in sight.unread:
-            return f"deal property {name} was never read"
-        case DateEvidence(date=name, after=other) if not sight.unread.isdisjoint({name, other or name}):
-            return f"deal property {name if name in sight.unread else other} was never read"
-        case ContactEvidence(contact=role) if role != "any" and role not in coverage.roles:
-            return f"the label of the role {role} was never read"
-        case DocumentEvidence() | SignatureEvidence() if coverage.since and sight.moment < coverage.since:
-            return "it was before dealflow began to file and to send"
-        case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence() if past.activities is None:
-            return "activities are not mirrored"
-        case _:
-            return ""
+    return leaf.unknown(past, sight, coverage)
 
 
 def by_today(leaf: Leaf, sight: Sight) -> bool:
     """Whether this evidence looks at a property that is only known as it is now."""
-    match leaf:
-        case PropertyEvidence(property=name):
-            return name in sight.by_today
-        case DateEvidence(date=name, after=other):
-            return not sight.by_today.isdisjoint({name, other or name})
-        case _:
-            return False
+    return leaf.only_by_today(sight)
 
 
 def _was_there(span: Span, moment: datetime) -> bool:

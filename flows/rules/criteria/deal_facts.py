@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from flows.rules.criteria.evidence import ActivityType
+ActivityType = Literal["call", "email", "meeting", "note", "task"]
+ACTIVITY_TYPES: tuple[ActivityType, ...] = get_args(ActivityType)
 
 
 class Proof(NamedTuple):
@@ -41,7 +42,7 @@ class Objection(NamedTuple):
 
 @dataclass(frozen=True)
 class DealFacts:
-    """What the CRM and our frozen papers say about a deal at one moment. Ids are HubSpot's."""
+    """What the CRM and our filed documents say about a deal at one moment. Ids are HubSpot's."""
 
     deal_id: str
     stage: str | None  # key in the process, None when the deal stands outside it

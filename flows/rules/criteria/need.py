@@ -1,15 +1,16 @@
 """One fact that somebody can supply, and the evidence that asks for it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from flows.rules.criteria.evidence import Leaf
+if TYPE_CHECKING:
+    from flows.rules.criteria.kinds.base import LeafEvidence
 
 
 class Wanted(NamedTuple):
     """Evidence that is asked for; `stage` names whose criterion asks where that matters (activities since entry)."""
 
-    leaf: Leaf
+    leaf: "LeafEvidence"
     stage: str = ""
 
 
@@ -17,16 +18,16 @@ class Wanted(NamedTuple):
 class Need:
     """One fact, or `count` equal ones, that would help to open a gate.
 
-    `kind`: property, contact, company, line_item, document, signature, activity, call_notes or objection. `name`:
-    which property, role, kind of document, type of activity or form; objections are `open` or `new`. `options`: for an
-    activity (and call notes) all types that would do, for a property one value that would do, where the evidence
-    gives one away.
+    `kind`: property, contact, company, line_item, document, signature, activity, call_notes, objection, or the key of
+    the evidence. `name`: which property, role, kind of document, type of activity or form; objections are `open` or
+    `new`. `options`: for an activity (and call notes) all types that would do, for a property one value that would do,
+    where the evidence gives one away.
     """
 
     kind: str
     name: str
     says: str
-    serves: tuple[Leaf, ...] = ()
+    serves: tuple["LeafEvidence", ...] = ()
     count: int = 1
     new: bool = False  # a contact that is not on the deal yet
     options: tuple[str, ...] = ()

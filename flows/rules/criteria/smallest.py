@@ -8,25 +8,8 @@ choice of ways is searched with branch and bound. Among equally small sets the w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flows.rules.criteria.counting import number_of
-from flows.rules.criteria.evidence import (
-    ActivityEvidence,
-    CallNotesEvidence,
-    CompanyEvidence,
-    ContactEvidence,
-    ContactsEvidence,
-    DateEvidence,
-    DocumentEvidence,
-    Leaf,
-    LineItemEvidence,
-    ObjectionsEvidence,
-    PropertyEvidence,
-    SignatureEvidence,
-    ways,
-)
-from flows.rules.criteria.judge import DealFacts, Verdict, asked_before, judge, look, unmet
-from flows.rules.criteria.missing_activities import missing_activities
-from flows.rules.criteria.missing_properties import missing_properties
+from flows.rules.criteria.evidence import Leaf
+from flows.rules.criteria.judge import DealFacts, Verdict, asked_before, judge, unmet
 from flows.rules.criteria.need import Need, Wanted
 from flows.rules.process.sales_process import Criterion, SalesProcess
 
@@ -104,12 +87,11 @@ class _Search:
         options: list[list[int]] = []
         for stage, criterion in asked:
             masks: list[int] = []
-            for way in ways(criterion.evidence, facts.owner):
+            for way in criterion.evidence.ways(facts.owner):
                 mask = 0
                 for leaf in way:
                     # Only where the stage matters does it make two askings of the same different ones.
-                    timed = isinstance(leaf, ActivityEvidence | CallNotesEvidence) and leaf.since
-                    place = stage if timed else ""
+                    place = stage if leaf.from_entry() else ""
                     number = numbers.setdefault((leaf, place), len(numbers))
                     if number == len(self.wanted):
                         self.wanted.append(Wanted(leaf, place))
@@ -169,7 +151,7 @@ class _Search:
         criteria = [
             c
             for _, c in self.asked
-            if any(leaf in need.serves for way in ways(c.evidence, self.facts.owner) for leaf in way)
+            if any(leaf in need.serves for way in c.evidence.ways(self.facts.owner) for leaf in way)
         ]
         return replace(
             need,
@@ -179,94 +161,28 @@ class _Search:
 
 
 def _parts(wanted: Sequence[Wanted]) -> list[int]:
-    """Masks of evidence about separate things, in the order of the file. Dates compared with each other go together."""
+    """Masks of evidence about separate things, in the order of the file. Things that are compared go together."""
     masks: dict[str, int] = {}
     joined: dict[str, str] = {}
 
-    def root(name: str) -> str:
-        while name in joined:
-            name = joined[name]
-        return name
+    def root(thing: str) -> str:
+        while thing in joined:
+            thing = joined[thing]
+        return thing
 
-    for one in wanted:
-        if isinstance(one.leaf, DateEvidence) and one.leaf.after:
-            left, right = root(one.leaf.date), root(one.leaf.after)
+    things = [one.leaf.about() for one in wanted]
+    for thing, *others in things:
+        for other in others:
+            left, right = root(thing), root(other)
             if left != right:
                 joined[right] = left
-    for number, one in enumerate(wanted):
-        match one.leaf:
-            case PropertyEvidence(property=name) | DateEvidence(date=name):
-                thing = f"property {root(name)}"
-            case ContactEvidence() | ContactsEvidence():
-                thing = "contacts"
-            case DocumentEvidence(document=kind):
-                thing = f"document {kind}"
-            case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence():
-                thing = "activities"
-            case leaf:
-                thing = type(leaf).__name__
-        masks[thing] = masks.get(thing, 0) | 1 << number
+    for number, (thing, *_) in enumerate(things):
+        masks[root(thing)] = masks.get(root(thing), 0) | 1 << number
     return list(masks.values())
 
 
 def _missing(wanted: Sequence[Wanted], facts: DealFacts) -> tuple[Need, ...] | None:
     """The fewest facts that meet all of this, which is about one thing; None when none do."""
-    if all(look(one.leaf, facts, one.stage).text for one in wanted):
+    if all(one.leaf.check(facts, one.stage).text for one in wanted):
         return ()
-    served = tuple(one.leaf for one in wanted)
-    match served[0]:
-        case PropertyEvidence() | DateEvidence():
-            return missing_properties(wanted, facts)
-        case ActivityEvidence() | CallNotesEvidence() | ObjectionsEvidence():
-            return missing_activities(wanted, facts)
-        case ContactEvidence() | ContactsEvidence():
-            return _contacts(served, facts)
-        case CompanyEvidence():
-            return (Need("company", "any", "a company on the deal", served),)
-        case LineItemEvidence():
-            most = max(leaf.line_items for leaf in served if isinstance(leaf, LineItemEvidence))
-            count = most - len(facts.line_items)
-            says = f"{number_of(count, 'more line item')} on the deal"
-            return (Need("line_item", "any", says, served, count=count),)
-        case DocumentEvidence(document=kind):
-            return (Need("document", kind, f"a filed {kind}", served),)
-        case SignatureEvidence(signature=state):
-            return (Need("signature", state, f"the signature request to be {state}", served),)
-
-
-def _contacts(served: Sequence[Leaf], facts: DealFacts) -> tuple[Need, ...]:
-    """Roles that nobody has, and contacts that are too few. Somebody new may bring a missing role along."""
-    roles = [leaf.contact for leaf in served if isinstance(leaf, ContactEvidence) and leaf.contact != "any"]
-    carried = frozenset[str]().union(*facts.contacts.values())
-    least = max(leaf.contacts if isinstance(leaf, ContactsEvidence) else 1 for leaf in served)
-    lacking = [role for role in dict.fromkeys(roles) if role not in carried]
-    new = max(0, least - len(facts.contacts))
-    counting = tuple(
-        leaf
-        for leaf in served
-        if isinstance(leaf, ContactsEvidence) or leaf == ContactEvidence(contact="any")
-    )
-    needs: list[Need] = []
-    for at, role in enumerate(lacking):
-        another = at < new
-        who = "another contact" if another and (facts.contacts or at) else "a contact"
-        asks = tuple(leaf for leaf in served if isinstance(leaf, ContactEvidence) and leaf.contact == role)
-        needs.append(
-            Need(
-                "contact",
-                role,
-                f"{who} labelled as {role.replace('_', ' ')} on the deal",
-                (*asks, *(counting if another else ())),
-                new=another,
-            )
-        )
-    bare = new - len(lacking)
-    if bare > 0:
-        says = (
-            f"{number_of(bare, 'more contact')} on the deal"
-            if facts.contacts or lacking
-            else "a contact on the deal"
-        )
-        says = f"{bare} contacts on the deal" if bare > 1 and not facts.contacts and not lacking else says
-        needs.append(Need("contact", "any", says, counting, count=bare, new=True))
-    return tuple(needs)
+    return wanted[0].leaf.fewest(wanted, facts)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from flows.rules.criteria.evidence import KINDS
 from flows.rules.process.sales_process import Roles, SalesProcess
 
 FILE = "sales_process.schema.json"
@@ -12,9 +13,8 @@ def process_schema() -> dict[str, Any]:
     """The schema: what the models say, without the noise, with the few things that only validators know."""
     schema: dict[str, Any] = _plain(SalesProcess.model_json_schema())
     parts = schema["$defs"]
-    # Which roles there are, a model of the whole file knows; one test beside the property's name, a validator.
-    parts["ContactEvidence"]["properties"]["contact"]["enum"] = ["any", *Roles.model_fields]
-    parts["PropertyEvidence"]["minProperties"] = 2
+    for kind in KINDS:
+        kind.complete_schema(parts[kind.__name__], tuple(Roles.model_fields))
     parts["OutcomeRule"] |= {"minProperties": 1, "maxProperties": 1}
     for named in ("call_notes", "plans"):
         schema["properties"][named]["additionalProperties"] = False

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from flows.rules.handbook.text import ENDS
-from flows.rules.lint.evidence import implies, made_by
 from flows.rules.lint.finding import Finding, spots
 from flows.rules.process.error import Place
 from flows.rules.process.hand_over_plan import HandOver
@@ -11,14 +10,10 @@ from flows.rules.process.sales_process import (
     CompanyEvidence,
     ContactEvidence,
     Criterion,
-    DocumentEvidence,
     LineItemEvidence,
-    PropertyEvidence,
     SalesProcess,
     Stage,
 )
-
-_APPROVAL = ("approv", "freig", "genehm")
 
 
 def check_contract(process: SalesProcess) -> Iterator[Finding]:
@@ -45,7 +40,7 @@ def check_contract(process: SalesProcess) -> Iterator[Finding]:
 def _produced(process: SalesProcess) -> Iterator[Finding]:
     """Documents and signatures must come from a stage up to here; a proposal needs something to offer."""
     for spot in spots(process):
-        action = made_by(spot.criterion)
+        action = spot.criterion.evidence.made_by()
         maker = process.stage_for(action) if action else None
         if action is None or (maker is not None and process.keys.index(maker.key) <= spot.stage_at):
             continue
@@ -100,24 +95,19 @@ def _before_the_contract(process: SalesProcess, send: Stage) -> Iterator[Finding
     gate = process.gate_before(send.key)
     place = ("stages", at, "on_enter")
     contact = ContactEvidence(contact="any")
-    first_contact = all(isinstance(c.evidence, CompanyEvidence) or implies(contact, c.evidence) for c in gate)
+    first_contact = all(isinstance(c.evidence, CompanyEvidence) or contact.implies(c.evidence) for c in gate)
     open_before = [s for s in process.stages[:at] if s.closed is None]
     if len(open_before) < 2 or first_contact:
         reason = "the contract goes out straight after the first contact: the buyer has had no time to work with us"
         example = "learn the need and make an offer in stages of their own before"
         yield Finding("early-close", "error", place, reason, example)
     if not any(
-        isinstance(e, ContactEvidence) and e.contact == "signer" for c in gate for e in _all_of(c.evidence)
+        isinstance(e, ContactEvidence) and e.contact == "signer" for c in gate for e in c.evidence.required()
     ):
         reason = "no gate before it asks for the person who signs: every contract would wait for one"
         example = "says: The buyer has named the person who signs; evidence: {contact: signer}"
         yield Finding("contract-without-signer", "error", place, reason, example)
-    approved = any(
-        isinstance(e, PropertyEvidence) and any(word in e.property.lower() for word in _APPROVAL)
-        for c in gate
-        for e in _all_of(c.evidence)
-    )
-    if not approved and not _asks(gate, DocumentEvidence):
+    if not any(e.shows_offer() for c in gate for e in c.evidence.required()):
         reason = "no gate before it asks for a proposal on file or an approval: the buyer gets a contract unprepared"
         example = "says: A proposal is on file for this deal; evidence: {document: proposal}"
         yield Finding("contract-without-offer", "warning", place, reason, example)
@@ -189,11 +179,4 @@ def _follow_up(process: SalesProcess, send: Stage | None) -> Iterator[Finding]:
 
 
 def _asks(gate: tuple[Criterion, ...], kind: type) -> bool:
-    return any(isinstance(e, kind) for c in gate for e in _all_of(c.evidence))
-
-
-def _all_of(evidence: object) -> Iterator[object]:
-    """The evidence itself, and what must hold with it where it is made of several."""
-    yield evidence
-    for part in getattr(evidence, "all_of", ()):
-        yield from _all_of(part)
+    return any(isinstance(e, kind) for c in gate for e in c.evidence.required())

@@ -1,93 +1,18 @@
 """Lint of what proves what: criteria that repeat or never decide, evidence that nobody brings."""
 
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
 
-from flows.rules.criteria.evidence import (
-    ActivityEvidence,
-    CallNotesEvidence,
-    DateEvidence,
-    ObjectionsEvidence,
-    PlanEvidence,
-    nodes,
-)
+from flows.rules.criteria.evidence import Evidence
 from flows.rules.lint.finding import Finding, Spot, spots
-from flows.rules.process.sales_process import (
-    ContactEvidence,
-    Criterion,
-    DocumentEvidence,
-    LineItemEvidence,
-    OnEnter,
-    PropertyEvidence,
-    SalesProcess,
-    SignatureEvidence,
-)
+from flows.rules.process.sales_process import SalesProcess
 
-# HubSpot fills these on every deal; the intake fills the name.
-_ALWAYS_SET = frozenset(
-    "dealname dealstage pipeline createdate hs_createdate hs_object_id hs_lastmodifieddate".split()
-)
-# Besides our own properties (dealflow_...), what the intake takes over from a lead.
-_WORKER_SETS = frozenset({"amount", "hubspot_owner_id"}) | _ALWAYS_SET
 MOST_CRITERIA = 5
 MOST_STAGES = 8
 
 
-def made_by(criterion: Criterion) -> OnEnter | None:
-    """The action of the worker without which this evidence cannot come about; None: people bring it."""
-    match criterion.evidence:
-        case DocumentEvidence(document="proposal"):
-            return "generate_proposal"
-        case DocumentEvidence() | SignatureEvidence():
-            return "send_contract"
-        case _:
-            return None
-
-
-def implies(given: object, other: object) -> bool:
-    """Whether a deal with the first evidence always has the second. Kinds not known here: only when equal."""
-    if given == other:
-        return True
-    match given, other:
-        case ContactEvidence(), ContactEvidence(contact="any"):
-            return True
-        case LineItemEvidence(line_items=many), LineItemEvidence(line_items=few):
-            return many >= few
-        case PropertyEvidence(), PropertyEvidence() if given.property == other.property:
-            return _property_implies(given, other)
-        case DateEvidence(date=name), PropertyEvidence(is_="set") if other.property == name:
-            return True
-        case CallNotesEvidence(), CallNotesEvidence(since=None):
-            return given.call_notes == other.call_notes
-        case CallNotesEvidence(), ActivityEvidence(at_least=1, within_days=None):
-            return {"note", "call"} <= set(other.types) and other.since in {None, given.since}
-        case ObjectionsEvidence(at_least=many), ObjectionsEvidence(at_least=few):
-            return many >= few
-        case PlanEvidence(for_some=False), _:
-            return any(implies(field, other) for field in given.fields)
-        case _, PlanEvidence():
-            return all(implies(given, field) for field in other.fields)
-        case _:
-            return False
-
-
-def _property_implies(given: PropertyEvidence, other: PropertyEvidence) -> bool:
-    if other.is_ == "set":
-        return True
-    values = {given.equals} if given.equals is not None else set(given.one_of)
-    if other.at_least is not None:
-        if given.at_least is not None:
-            return given.at_least >= other.at_least
-        return bool(values) and all(_at_least(v, other.at_least) for v in values)
-    wanted = {other.equals} if other.equals is not None else set(other.one_of)
-    return bool(values) and bool(wanted) and values <= wanted
-
-
-def _at_least(value: str | None, least: Decimal) -> bool:
-    try:
-        return Decimal(value or "x") >= least
-    except InvalidOperation:
-        return False
+def implies(given: Evidence, other: Evidence) -> bool:
+    """Whether a deal with the first evidence always has the second."""
+    return given.implies(other)
 
 
 def check_evidence(process: SalesProcess) -> Iterator[Finding]:
@@ -95,16 +20,10 @@ def check_evidence(process: SalesProcess) -> Iterator[Finding]:
     yield from _redundant(process)
     for spot in spots(process):
         yield from _nobody(spot)
-        evidence = spot.criterion.evidence
-        if isinstance(evidence, PropertyEvidence) and evidence.is_ and evidence.property in _ALWAYS_SET:
-            reason = f"deal property {evidence.property} is set on every deal: this never decides"
-            yield Finding(
-                "never-decides",
-                "warning",
-                (*spot.place, "evidence"),
-                reason,
-                "ask for something that some deals lack: {property: amount, at_least: 1}",
-            )
+        if why := spot.criterion.evidence.always_true():
+            reason = f"{why}: this never decides"
+            example = "ask for something that some deals lack: {property: amount, at_least: 1}"
+            yield Finding("never-decides", "warning", (*spot.place, "evidence"), reason, example)
     yield from _sizes(process)
 
 
@@ -138,48 +57,19 @@ def _redundant(process: SalesProcess) -> Iterator[Finding]:
 
 def _of_its_stage(spot: Spot) -> bool:
     """Whether the evidence counts from the entry into the criterion's own stage: elsewhere it is something else."""
-    return any(getattr(node, "since", None) for node in nodes(spot.criterion.evidence))
+    return any(leaf.from_entry() for leaf in spot.criterion.evidence.leaves())
 
 
 def _nobody(spot: Spot) -> Iterator[Finding]:
     """The one who is to supply it cannot."""
     criterion, place = spot.criterion, (*spot.place, "supplied_by")
     evidence = criterion.evidence
-    if criterion.supplied_by == "worker" and (what := _not_by_the_worker(evidence)):
+    if criterion.supplied_by == "worker" and (what := evidence.not_by_worker()):
         reason = f"the worker {what}: nobody supplies this (Inspectable)"
         yield Finding("nobody-supplies", "error", place, reason, "supplied_by: rep")
-    elif criterion.supplied_by == "buyer" and isinstance(evidence, _WRITTEN):
+    elif criterion.supplied_by == "buyer" and evidence.kept_by_us:
         reason = "buyers do not write into the CRM: nobody is asked to note this (Inspectable)"
         yield Finding("nobody-supplies", "warning", place, reason, "supplied_by: rep")
-
-
-_WRITTEN = (
-    ContactEvidence
-    | PropertyEvidence
-    | LineItemEvidence
-    | CallNotesEvidence
-    | ObjectionsEvidence
-    | PlanEvidence
-)
-
-
-def _not_by_the_worker(evidence: object) -> str:
-    """What the worker does not do, where this evidence would take it; else empty."""
-    match evidence:
-        case ContactEvidence() if evidence.contact != "any":
-            return "labels no contacts"
-        case LineItemEvidence():
-            return "writes no line items"
-        case PropertyEvidence(property=name) if not name.startswith("dealflow_") and name not in _WORKER_SETS:
-            return f"does not write {name}"
-        case CallNotesEvidence():
-            return "takes no call notes"
-        case ObjectionsEvidence():
-            return "closes no objections"
-        case PlanEvidence():
-            return "makes no plans with the buyer"
-        case _:
-            return ""
 
 
 def _sizes(process: SalesProcess) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flows.rules.handbook.text import ACTIONS, ENDS
-from flows.rules.lint.evidence import made_by
 from flows.rules.lint.finding import Finding
 from flows.rules.process.error import Place
 from flows.rules.process.sales_process import Criterion, OnEnter, SalesProcess
@@ -164,14 +163,14 @@ class _Model:
             return self.only_from(later[0])
         label = self.process.stages[target].label
         if lacking := self.lacking(state, target):
-            first, action = lacking[0], made_by(lacking[0])
+            first, action = lacking[0], lacking[0].evidence.made_by()
             says = f"{first.key} (“{first.says.rstrip('.')}”)"
             return f"{label} takes {says}, which only {action} can bring about, and no stage on the way does that"
         return f"{label} is open to it, but leads nowhere"
 
 
 def _possible(criterion: Criterion, done: frozenset[OnEnter]) -> bool:
-    action = made_by(criterion)
+    action = criterion.evidence.made_by()
     return action is None or action in done
 
 

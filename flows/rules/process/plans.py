@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.rules.criteria.evidence import DateEvidence, PropertyEvidence
+from flows.rules.criteria.kinds.date import DateEvidence
+from flows.rules.criteria.kinds.property import PropertyEvidence
 from flows.rules.process.error import WrongAt, repeated
 from flows.rules.process.part import Label, Part, Sentence
 
@@ -51,6 +52,11 @@ class BuyerPlan(Part):
         if (again := repeated([one.property for one in fields])) is not None:
             raise WrongAt("each field needs a deal property of its own", again, "property")
         return fields
+
+    @property
+    def evidence(self) -> tuple[PropertyEvidence | DateEvidence, ...]:
+        """What shows that the plan is filled in, one for each field."""
+        return tuple(map(evidence_of_field, self.fields))
 
 
 def evidence_of_field(field: PlanField) -> PropertyEvidence | DateEvidence:

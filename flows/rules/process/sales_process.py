@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.rules.criteria.evidence import CallNotesEvidence, PlanEvidence, leaves, placed
 from flows.rules.criteria.evidence import CompanyEvidence as CompanyEvidence
 from flows.rules.criteria.evidence import ContactEvidence as ContactEvidence
 from flows.rules.criteria.evidence import DocumentEvidence as DocumentEvidence
@@ -13,6 +12,7 @@ from flows.rules.criteria.evidence import Evidence as Evidence
 from flows.rules.criteria.evidence import LineItemEvidence as LineItemEvidence
 from flows.rules.criteria.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.criteria.evidence import SignatureEvidence as SignatureEvidence
+from flows.rules.criteria.evidence import leaves, placed
 from flows.rules.process.buyer import Buyer, Material
 from flows.rules.process.call_notes import CallNotes
 from flows.rules.process.error import ProcessError as ProcessError
@@ -20,7 +20,7 @@ from flows.rules.process.error import WrongAt, problem_of, repeated
 from flows.rules.process.follow_up_plan import FollowUp
 from flows.rules.process.hand_over_plan import HandOver
 from flows.rules.process.part import Key, Label, Part, Sentence
-from flows.rules.process.plans import BuyerPlan, evidence_of_field, refuse_shared_fields
+from flows.rules.process.plans import BuyerPlan, refuse_shared_fields
 from flows.rules.process.seller import CounterSigner as CounterSigner
 from flows.rules.process.seller import Routing as Routing
 from flows.rules.process.seller import RoutingRule as RoutingRule
@@ -209,39 +209,27 @@ class SalesProcess(Part):
         for i, stage in enumerate(self.stages):
             for n, criterion in enumerate(stage.exit_criteria):
                 for place, evidence in placed(criterion.evidence):
-                    if unknown := self._unknown(evidence):
+                    if unknown := evidence.unknown_name(self):
                         kind, text = unknown
                         raise WrongAt(text, "stages", i, "exit_criteria", n, "evidence", *place, kind)
-                    if isinstance(evidence, PlanEvidence):
-                        plan = self.plans[evidence.plan]
-                        evidence.bind(map(evidence_of_field, plan.fields), plan.used_by)
+                    evidence.bind(self)
         _refuse_shared(list(self.role_labels.values()))
         return self
 
-    def _unknown(self, evidence: Evidence) -> tuple[str, str] | None:
-        """The key under which this evidence names what the file does not have, and what to say."""
-        match evidence:
-            case ContactEvidence(contact=name):
-                key, what, known = "contact", "role", ["any", *type(self.roles).model_fields]
-            case CallNotesEvidence(call_notes=name):
-                key, what, known = "call_notes", "form in call_notes", list(self.call_notes)
-            case PlanEvidence(plan=name):
-                key, what, known = "plan", "plan in plans", list(self.plans)
-            case _:
-                return None
-        if name in known:
-            return None
-        return key, f"there is no {what} {name!r}: there {'are ' + ', '.join(known) if known else 'is none'}"
+    @property
+    def role_names(self) -> tuple[str, ...]:
+        """The roles that a process may have."""
+        return tuple(Roles.model_fields)
 
     @property
     def role_labels(self) -> dict[str, str]:
         """The roles in force and their association labels."""
         asked = {
-            evidence.contact
+            role
             for stage in self.stages
             for criterion in stage.exit_criteria
-            for evidence in leaves(criterion.evidence)
-            if isinstance(evidence, ContactEvidence)
+            for leaf in leaves(criterion.evidence)
+            for role in leaf.roles()
         }
         given = self.roles.model_dump()
         labels = {

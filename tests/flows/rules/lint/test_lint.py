@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 import config.settings
 from config.files import line_of, read_yaml
+from flows.rules.criteria.kinds.base import LeafEvidence
 from flows.rules.lint import words
 from flows.rules.lint.evidence import implies
 from flows.rules.lint.lint import Finding, History, lint
@@ -292,7 +292,7 @@ def test_materials_name_e_mail_templates_that_exist() -> None:
     assert (found.rule, found.place) == ("email-missing", ("stages", 1, "materials", 1, "email"))
 
 
-class _Activity(BaseModel):
+class _Activity(LeafEvidence):
     activity: str
     at_least: int = 1
 
