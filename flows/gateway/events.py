@@ -1,4 +1,4 @@
-"""The bytes of a proven delivery, read: which events they tell of. The gateway reads them, and a replay again.
+"""Which events the bytes of a proven delivery carry. The gateway reads them, and a replay reads them again.
 
 Bytes and headers in, events out: nothing is verified here and nothing stored.
 """
@@ -199,7 +199,7 @@ def _deal_of(event: HubSpotEvent) -> str | None:
 
 
 def _merged_away(event: HubSpotEvent) -> set[str]:
-    """Deals that a merge left behind: the mirror must look at them too."""
+    """Deals that a merge left behind: the mirror must read them too."""
     if not event.merged_object_ids:
         return set()
     ids = (event.object_id, event.primary_object_id, *event.merged_object_ids)
