@@ -90,7 +90,7 @@ def promise_of(contract: Contract) -> Promise:
 def stands(
     contract: Contract, request_id: str, request: SignatureRequest | None
 ) -> SignatureState | Mismatch:
-    """Where the contract stands by the request that was read back under this id (None: gone)."""
+    """The contract's state according to the request that was read back under this id (None: gone)."""
     return read_signature(facts_of(request_id, request), promise_of(contract))
 
 

@@ -1,4 +1,4 @@
-"""Parses the bytes of a verified delivery into events. The gateway uses it, and a replay uses it again.
+"""Which events the bytes of a proven delivery carry. The gateway reads them, and a replay reads them again.
 
 Nothing is verified or stored here.
 """
@@ -199,7 +199,7 @@ def _deal_of(event: HubSpotEvent) -> str | None:
 
 
 def _merged_away(event: HubSpotEvent) -> set[str]:
-    """Deals that were merged into another: the mirror must read them too."""
+    """Deals that a merge left behind: the mirror must read them too."""
     if not event.merged_object_ids:
         return set()
     ids = (event.object_id, event.primary_object_id, *event.merged_object_ids)

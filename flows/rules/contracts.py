@@ -195,7 +195,7 @@ def _is_another(contract: OnFile, request: RequestFacts | None, request_id: str)
 
 
 def _superseded(contract: OnFile, state: SignatureState) -> AskPerson | Ignore:
-    """Late news of an older revision moves nothing: the deal stands by the newest one."""
+    """Late news of an older revision moves nothing: the deal follows the newest one."""
     if state == "completed":
         why = f"revision {contract.number} was signed although a newer one exists: decide which one holds"
         return AskPerson(why, ends=state)

@@ -206,7 +206,7 @@ def _settings(world: World, process_file: Path, home: Path) -> Settings:
         "dropbox_sign_app_url": "https://app.dropbox-sign.example",
         "leads_token": _LEADS_TOKEN,
         "public_url": GATEWAY,
-        # A held event is checked again when its deal changes; in addition every third day is enough here.
+        # A held event is tried again when its deal changes; every third day in addition is enough here.
         "worker_hold_retry_s": 3 * 86_400,
     }
     return Settings.model_validate(given)
