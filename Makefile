@@ -10,9 +10,9 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests of one file stay in one process, for what they share, and all that need the Prefect server do (tests/conftest.py);
+# Tests of one file stay in one process, for what they share, and all that need the Prefect server do (tests/scheduling.py);
 # the long ones (acceptance) come first.
-PARALLEL ?= -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Hundreds of our modules are imported by dozens of processes: compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 

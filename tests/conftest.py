@@ -16,18 +16,9 @@ import sqlalchemy as sa
 from flows.ledger.database import Ledger, open_ledger
 from tests.postgres import PostgresServer, find_server, wait_for
 
-pytest_plugins = ["tests.amount", "tests.stack"]
+pytest_plugins = ["tests.amount", "tests.scheduling", "tests.stack"]
 _SKIPPED = pytest.StashKey[str]()
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With --dist loadgroup: a file's tests stay in one process, and so do all that need the Prefect server."""
-    for item in items:
-        served = "prefect_server" in getattr(item, "fixturenames", ())
-        group = "prefect" if served else f"{item.path.parent.name}.{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

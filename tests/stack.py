@@ -85,7 +85,7 @@ class PrefectServer:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """Starting it costs 20 s of CPU: all tests that need it run in one process of pytest-xdist (tests/conftest.py)."""
+    """Starting it costs 20 s of CPU: all tests that need it share one (tests/scheduling.py)."""
     server = PrefectServer(tmp_path_factory.mktemp("prefect"))
     try:
         server.start()
