@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import httpx
 
-from config.settings import Settings
 from flows.errors import FlowError
-from flows.gateway.app import check
 from flows.operations.prefect_environment import PREFECT_QUIET
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 HOST = "127.0.0.1"
 
@@ -188,8 +189,12 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def run_all(settings: Settings, *, prefect_port: int) -> None:
+def run_all(settings: "Settings", *, prefect_port: int) -> None:
     """Prefect server, gateway and worker with the settings in force, until a signal. Raises LaunchError."""
+    from flows.gateway.app import (
+        check,  # here, because the demo does without it and it takes seconds to import
+    )
+
     settings.require("hubspot_token", "dropbox_sign_api_key")
     check(settings)
     home = settings.home.resolve()
@@ -201,7 +206,7 @@ def run_all(settings: Settings, *, prefect_port: int) -> None:
 
 PREFECT_SERVER = (sys.executable, "-m", "prefect", "server", "start")
 WAIT = "--wait=180"
-"""Parts are started beside each other, because importing takes each of them seconds; each waits for what it needs."""
+"""Parts start side by side, because importing takes each of them seconds; each waits for what it needs."""
 _Start = Callable[[], Part]
 
 
@@ -227,7 +232,7 @@ def _keep_alive(parts: Parts, running: dict[str, tuple[Part, _Start]]) -> None:
                 running[name] = (start(), start)
 
 
-def _run_until_stopped(parts: Parts, settings: Settings, prefect_port: int) -> None:
+def _run_until_stopped(parts: Parts, settings: "Settings", prefect_port: int) -> None:
     for host, port in ((HOST, prefect_port), (settings.gateway_host, settings.gateway_port)):
         _assert_free(host, port)
     try:
