@@ -1,4 +1,4 @@
-"""Past values of deal properties, as HubSpot's answers tell them."""
+"""Past values of deal properties, from HubSpot's answers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def record(**history: list[tuple[int, str | None]]) -> Record:
-    """A deal whose properties got these values at these minutes, told newest first."""
+    """A deal whose properties got these values at these minutes, newest first."""
     entries = {
         name: tuple(HistoryEntry(v, NOW + timedelta(minutes=m), None, None) for m, v in reversed(past))
         for name, past in history.items()
@@ -35,12 +35,12 @@ def test_each_change_is_a_version() -> None:
 
 
 def test_of_one_moment_the_last_counts() -> None:
-    """Two writes in the same millisecond: what stands in HubSpot is the later one."""
+    """Two writes in the same millisecond: HubSpot's present value is the later one."""
     assert told(amount=[(1, "5"), (1, "6")]) == [("amount", "6", 1)]
 
 
 def test_many_versions_may_not_be_all() -> None:
-    """How many HubSpot gives is not documented: a long history is not taken for a whole one; one not given is none."""
+    """How many HubSpot gives is not documented: a long history is not taken as complete; a missing one is none."""
     found = record(few=[(1, "a")], none=[], many=[(n, str(n)) for n in range(20)])
     assert whole_histories(found, ["few", "none", "many", "other"]) == ["few", "none"]
     assert len(list(versions(found, ["many", "other"]))) == 20

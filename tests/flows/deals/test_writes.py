@@ -42,7 +42,7 @@ async def test_a_stage_move_in_doubt_is_read_back(desk: Any, writer: Any, world:
 async def test_a_date_in_another_spelling_is_the_same_date(
     desk: Any, writer: Any, world: Any, sales: Any
 ) -> None:
-    """HubSpot may write a moment otherwise than we sent it: our own move is not taken for somebody else's."""
+    """HubSpot may change the format of a time: our own move is still recognised."""
     write, deal_id, _ = writer
     portal = await desk.s.portal()
     move = {"dealstage": portal.stage_ids["won"], "closedate": "2026-11-22T10:00:00Z"}
@@ -59,7 +59,7 @@ async def test_a_date_in_another_spelling_is_the_same_date(
 async def test_somebody_elses_move_in_doubt_is_respected(
     desk: Any, writer: Any, world: Any, sales: Any
 ) -> None:
-    """Our move never arrived and a person moved the deal since: it is left where it is, and said so."""
+    """Our move never arrived and a person moved the deal since: it is left there, and this is reported."""
     write, deal_id, _ = writer
     portal = await desk.s.portal()
     move, before = {"dealstage": portal.stage_ids["won"]}, {"dealstage": portal.stage_ids["closing"]}
@@ -165,7 +165,7 @@ def _passing(applied: Any) -> TransientError:
     ],
 )
 async def test_what_is_tried_again(manner: Any, problem: Exception, times: int) -> None:
-    """Reads on passing trouble; writes only when the vendor surely did nothing; refusals and faults never."""
+    """Reads on transient errors; writes only when the vendor surely did nothing; refusals and bugs never."""
     call = _Call(problem)
     try:
         assert await manner(call) == "done"

@@ -72,7 +72,7 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
     async with ledger.read() as tx:
         history = await closed_deals(tx, process())
     assert (history.won, history.lost) == (2, 1)
-    # `dealflow_need` was never asked for when these were mirrored: not measured, not "never met".
+    # `dealflow_need` was not requested when these were mirrored: not measured, not "never met".
     assert history.met_won == {
         "buyer_reachable": 1,
         "buyer_known": 1,
@@ -85,8 +85,8 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
     assert {key for key, met in history.met_lost.items() if met} == {"buyer_reachable"}
 
 
-async def test_lint_tells_what_is_not_required(ledger: Ledger, clock: Any) -> None:
-    """Won without a budget in four of ten deals: the gate that asks for one is named."""
+async def test_lint_reports_what_is_not_required(ledger: Ledger, clock: Any) -> None:
+    """Won without a budget in four of ten deals: the criterion that needs one is reported."""
     await keep(
         ledger,
         clock,

@@ -17,7 +17,7 @@ def _sha(text: str) -> str:
 
 
 async def test_the_newest_filed_of_each_kind(ledger: Ledger, clock: Any) -> None:
-    """Per deal and kind the latest version that lies in HubSpot, with its file and when it was made."""
+    """Per deal and kind the latest filed version, with its file and when it was made."""
     old = await _freeze(ledger, clock, "v1")
     new = await _freeze(ledger, clock, "v2")
     await _freeze(ledger, clock, "v3")
@@ -58,7 +58,7 @@ async def _freeze(
 
 
 async def test_the_same_sources_are_the_same_version(ledger: Ledger, clock: Any) -> None:
-    """Rendered again from the same sources: the paper kept before, with its very bytes, even if rendering differs."""
+    """Rendered again from the same sources: the stored document with its exact bytes, even if rendering differs."""
     first = await _freeze(ledger, clock, "a")
     clock.forward(60)
     again = await _freeze(ledger, clock, "a", pdf=b"%PDF another")
@@ -81,7 +81,7 @@ async def test_other_sources_are_the_next_version(ledger: Ledger, clock: Any) ->
             await papers.by_id(tx, 4711)
 
 
-async def test_only_filed_papers_prove_anything(ledger: Ledger, clock: Any) -> None:
+async def test_only_filed_documents_prove_anything(ledger: Ledger, clock: Any) -> None:
     """A kind of document counts as on file once HubSpot holds it."""
     paper = await _freeze(ledger, clock, "a")
     await _freeze(ledger, clock, "a", deal="2", kind="contract")
@@ -93,7 +93,7 @@ async def test_only_filed_papers_prove_anything(ledger: Ledger, clock: Any) -> N
 
 
 async def test_freezing_at_the_same_time(ledger: Ledger, other_ledger: Ledger, clock: Any) -> None:
-    """Two processes freeze the same and other sources at once: one paper a source, versions without gaps."""
+    """Two processes freeze the same and other sources at once: one document per source, versions without gaps."""
     jobs = [
         _freeze(handle, clock, source, pdf=source.encode() * n)
         for n, handle in enumerate((ledger, other_ledger), 1)

@@ -36,7 +36,7 @@ async def _run(flow: Any, event_id: int) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_they_are_listed_until_they_are_gone(prefect: None, world: Any, desk: Any, sales: Any) -> None:
-    """Given up: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
+    """Dead events: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
     deal_id = await sales.deal("presentation", proposal=False)
     hint = await desk.record("deal.changed", deal_id, lane="hint:1")
     await _run(sync_deals.sync_deals, hint)
@@ -52,7 +52,7 @@ async def test_they_are_listed_until_they_are_gone(prefect: None, world: Any, de
     assert f"`dealflow inbox retry {event_id}`" in table
     world.clear_faults()
     await _run(sync_deals.sync_deals, await desk.record("deal.changed", deal_id, lane="hint:2"))
-    assert len(await _shown()) == 1  # nothing new: nothing is said again
+    assert len(await _shown()) == 1  # nothing new: no new artifact
     async with desk.s.ledger.write() as tx:
         await inbox.retry(tx, event_id, now=desk.s.clock())
     assert (await _run(generate_proposal.generate_proposal, event_id)).is_completed()
