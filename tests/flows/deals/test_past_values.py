@@ -18,7 +18,7 @@ def record(**history: list[tuple[int, str | None]]) -> Record:
     return Record("1", history=entries)
 
 
-def told(**history: list[tuple[int, str | None]]) -> list[tuple[str, str | None, int]]:
+def parsed(**history: list[tuple[int, str | None]]) -> list[tuple[str, str | None, int]]:
     found = list(versions(record(**history), sorted(history)))
     assert all(isinstance(one, Version) and one.deal_id == "1" for one in found)
     return [(v.property, v.value, round((v.at - NOW).total_seconds() / 60)) for v in found]
@@ -26,7 +26,7 @@ def told(**history: list[tuple[int, str | None]]) -> list[tuple[str, str | None,
 
 def test_each_change_is_a_version() -> None:
     """Oldest first; written again it is none; emptied it is None, and empty from the start is none either."""
-    assert told(amount=[(1, ""), (2, "5"), (3, "5"), (4, ""), (5, None), (6, "7")], need=[(9, "x")]) == [
+    assert parsed(amount=[(1, ""), (2, "5"), (3, "5"), (4, ""), (5, None), (6, "7")], need=[(9, "x")]) == [
         ("amount", "5", 2),
         ("amount", None, 4),
         ("amount", "7", 6),
@@ -36,7 +36,7 @@ def test_each_change_is_a_version() -> None:
 
 def test_of_one_moment_the_last_counts() -> None:
     """Two writes in the same millisecond: HubSpot's present value is the later one."""
-    assert told(amount=[(1, "5"), (1, "6")]) == [("amount", "6", 1)]
+    assert parsed(amount=[(1, "5"), (1, "6")]) == [("amount", "6", 1)]
 
 
 def test_many_versions_may_not_be_all() -> None:

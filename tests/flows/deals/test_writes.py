@@ -6,8 +6,7 @@ import pytest
 
 from connectors.http.errors import ConnectorError, RejectedError, TransientError
 from flows.deals.writes import file_document, set_deal, write_note, writer_for
-from flows.ledger import documents as papers
-from flows.ledger import effects
+from flows.ledger import documents, effects
 from flows.ledger.inbox import LeaseLostError
 from flows.retries import park_delay_s, reading, repeating, writing
 
@@ -114,7 +113,7 @@ async def test_a_file_in_doubt_is_one_file(desk: Any, writer: Any, world: Any, k
     """Lost before or after the upload: repeated at once under the same name, one file in the end."""
     write, deal_id, _ = writer
     async with desk.s.ledger.write() as tx:
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id=deal_id,
             kind="signed",
@@ -131,7 +130,7 @@ async def test_a_file_in_doubt_is_one_file(desk: Any, writer: Any, world: Any, k
     (file,) = world.files()
     assert file["id"] == file_id and file["access"] == "PRIVATE"
     async with desk.s.ledger.read() as tx:
-        assert (await papers.by_id(tx, paper.id)).file_id == file_id
+        assert (await documents.by_id(tx, paper.id)).file_id == file_id
 
 
 class _Call:

@@ -19,8 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import SettingsError
 from flows.gateway import ops_page
-from flows.ledger import contracts, follow_ups, inbox, mirror, presence
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, follow_ups, inbox, mirror, presence
 from flows.ledger.database import open_ledger
 from flows.ledger.inbox import NewEvent
 from flows.ledger.mirror import MirrorRow
@@ -235,7 +234,7 @@ async def _furnish(gate: Any) -> None:
             await tx.execute(
                 sa.text("update inbox set due_at = '2099-01-01 00:00:00.000000' where state != 'dead'")
             )
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id="4122",
             kind="contract",

@@ -12,8 +12,7 @@ from connectors.hubspot.portal import NewStage
 from flows.deals import sync_deals
 from flows.gates import guard_stage
 from flows.hand_over import hand_over
-from flows.ledger import contracts, inbox, stage_checks
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, inbox, stage_checks
 from flows.processes import HANDOVER_DUE, flow_for
 from flows.rules.outcome import Outcome
 from flows.rules.process.hand_over_plan import FollowOn, HandOver, HandOverTask
@@ -330,7 +329,7 @@ async def test_facts_of_the_ledger_are_in_the_debrief(account: Desk) -> None:
             now=now,
             expires_at=now + timedelta(days=9),
         )
-        paper = await papers.newest(tx, deal_id, "proposal")
+        paper = await documents.newest(tx, deal_id, "proposal")
         assert paper is not None
         begun = await contracts.begin(
             tx, deal_id=deal_id, token="t" * 32, paper_id=paper.id, signers=[], test_mode=True, now=now

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows.ledger import contracts, follow_ups, inbox, mirror, tables
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, follow_ups, inbox, mirror, tables
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Writer, perform
 from flows.ledger.excerpt import excerpt
@@ -35,7 +34,7 @@ async def _furnish(ledger: Ledger, desk: Any, vendor: Any, deal_id: str) -> Even
     await desk.settle(event_id, "done", outcome={"summary": "sent"})
     await desk.put(f"deal:{deal_id}", deal_id=deal_id)
     async with ledger.write() as tx:
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id=deal_id,
             kind="contract",
