@@ -1,4 +1,4 @@
-"""A mail server on loopback: aiosmtpd, a whole SMTP implementation that is not ours, which can be told to misbehave."""
+"""A mail server on loopback: aiosmtpd, a whole SMTP implementation that is not ours, which can be made to misbehave."""
 
 import datetime
 import ipaddress
@@ -24,7 +24,7 @@ USER, PASSWORD = "dealflow", "a secret, größer als ASCII"
 
 @dataclass
 class MailServer:
-    """What it has taken, and how it answers: `replies` by command, `after_data` instead of its answer to a message."""
+    """The accepted mails, and its answers: `replies` by command, `after_data` instead of its answer to a message."""
 
     host: str
     port: int
@@ -165,5 +165,5 @@ def _free_port() -> int:
 
 @pytest.fixture
 def server(make_server: Callable[..., MailServer]) -> MailServer:
-    """One that takes everything from everybody, in the clear."""
+    """A server that accepts everything, unencrypted."""
     return make_server()

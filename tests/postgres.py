@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: one that is named, that of this machine, or one that is started."""
+"""A PostgreSQL server for tests: a configured one, that of this machine, or a started one."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ class PostgresServer:
             _execute(self.url, f"create database {name}" + (f" template {template}" if template else ""))
         )
         self.made.append(name)
-        # Nobody pulls the plug on a test: without this each commit waits for the disk.
+        # A test needs no durability: without this each commit waits for the disk.
         wait_for(_execute(self.url, f"alter database {name} set synchronous_commit = off"))
         return self.address_of(name)
 
@@ -48,7 +48,7 @@ class PostgresServer:
         return url.render_as_string(hide_password=False)
 
     def drop(self, url: str) -> None:
-        """Take a database away, with whoever is still connected."""
+        """Drop a database and its connections."""
         name = sa.make_url(url).database or ""
         wait_for(_execute(self.url, f"drop database if exists {name} with (force)"))
         if name in self.made:

@@ -82,9 +82,9 @@ class SdkCall:
             Exception
         ) as problem:  # whatever the SDK raises, the caller must know if the vendor may have acted
             chain = list(_chain(problem, outer))
-            told = _status_in(chain)
-            if told is not None:
-                return Answer(self._vendor.name, operation, told[0], told[1], told[2], write)
+            answered = _status_in(chain)
+            if answered is not None:
+                return Answer(self._vendor.name, operation, answered[0], answered[1], answered[2], write)
             raise self._no_answer(operation, chain, status, write) from None
         return Answer(self._vendor.name, operation, status, headers, body, write)
 

@@ -23,7 +23,7 @@ from connectors.hubspot.calls import (
 from connectors.hubspot.lenient_json import identifier, items, mapping, next_after
 from connectors.hubspot.records import Link, LinkType, RowError, parse_label, parse_link
 
-_NOTHING_LINKED = "OBJECT_NOT_FOUND"
+_NOTHING_ASSOCIATED = "OBJECT_NOT_FOUND"
 
 
 class AssociationCalls(Calls):
@@ -114,7 +114,7 @@ def _links(answer: Answer, row: object) -> list[Link]:
 def _refuse_other_errors(answer: Answer) -> None:
     for data in items(mapping(answer.json()).get("errors")):
         error = row_error(data)
-        if error.category != _NOTHING_LINKED:
+        if error.category != _NOTHING_ASSOCIATED:
             raise RejectedError(
                 answer.vendor, answer.operation, status=answer.status, category=error.category
             )

@@ -209,7 +209,7 @@ class SignedUrl:
 def parse_record(data: object) -> Record:
     """A record from any object answer."""
     row = mapping(data)
-    linked, truncated = _inline_links(mapping(row.get("associations")))
+    associated, truncated = _inline_links(mapping(row.get("associations")))
     return Record(
         id=required(row, "id", "record"),
         properties={name: text(value) for name, value in mapping(row.get("properties")).items()},
@@ -221,7 +221,7 @@ def parse_record(data: object) -> Record:
             name: tuple(_history_entry(mapping(one)) for one in items(entries))
             for name, entries in mapping(row.get("propertiesWithHistory")).items()
         },
-        associations=linked,
+        associations=associated,
         truncated=truncated,
         is_new=row["new"] if isinstance(row.get("new"), bool) else None,
         write_trace_id=text(row.get("objectWriteTraceId")),
@@ -238,16 +238,16 @@ def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
 
 
 def _inline_links(data: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
-    linked: dict[str, tuple[str, ...]] = {}
+    associated: dict[str, tuple[str, ...]] = {}
     truncated: set[str] = set()
     for name, block in data.items():
         kind = name.replace(" ", "_")  # requested as line_items, returned as "line items"
         rows = (mapping(one) for one in items(mapping(block).get("results")))
         ids = (identifier(row.get("id")) for row in rows)
-        linked[kind] = tuple(dict.fromkeys(one for one in ids if one))
+        associated[kind] = tuple(dict.fromkeys(one for one in ids if one))
         if next_after(block):
             truncated.add(kind)
-    return linked, frozenset(truncated)
+    return associated, frozenset(truncated)
 
 
 def parse_label(data: object) -> LinkType:

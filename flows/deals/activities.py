@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.hubspot.records import Link, Record
-from flows.deals.associated import linked
+from flows.deals.associated import associated_records
 from flows.ledger import follow_ups
 from flows.rules.criteria.evidence import ActivityType
 from flows.rules.criteria.judge import Activity, Objection, evidence_of
@@ -103,7 +103,7 @@ async def _read(
     s: Services, kind: ActivityType, deal_ids: Sequence[str], properties: Sequence[str]
 ) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
     """The activities of a type by deal and id, without e-mails that we put there as drafts."""
-    links, records = await linked(s, OBJECTS[kind], deal_ids, properties)
+    links, records = await associated_records(s, OBJECTS[kind], deal_ids, properties)
     if kind == "email" and records:
         async with s.ledger.read() as tx:
             ours = await follow_ups.own_emails(tx, sorted(records))

@@ -7,7 +7,7 @@ from flows.retries import reading
 from flows.services import Services
 
 
-async def linked(
+async def associated_records(
     s: Services, kind: str, deal_ids: Sequence[str], properties: Sequence[str]
 ) -> tuple[Mapping[str, tuple[Link, ...]], Mapping[str, Record]]:
     """What of this object type is associated, by deal, and those records by id. Raises ConnectorError."""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from connectors.http.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
 from flows.deals.activities import read_activities
-from flows.deals.associated import linked
+from flows.deals.associated import associated_records
 from flows.retries import reading
 from flows.rules.criteria.evidence import ActivityType
 from flows.rules.criteria.judge import (
@@ -197,7 +197,9 @@ async def read_deals(
         "companies": (*COMPANY_PROPERTIES, *wanted["company"]),
         "line_items": LINE_ITEM_PROPERTIES,
     }
-    beside = await asyncio.gather(*(linked(s, kind, real, asked) for kind, asked in properties.items()))
+    beside = await asyncio.gather(
+        *(associated_records(s, kind, real, asked) for kind, asked in properties.items())
+    )
     links = {kind: found for kind, (found, _) in zip(properties, beside, strict=True)}
     contacts, companies, line_items = (records for _, records in beside)
     happened = await read_activities(s, real, types) if activities else {}

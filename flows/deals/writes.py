@@ -12,8 +12,8 @@ from typing import Literal
 
 from connectors.hubspot.association_types import type_id
 from connectors.hubspot.records import NewLink, Record
-from flows.deals.associated import linked
-from flows.ledger import documents as papers
+from flows.deals.associated import associated_records
+from flows.ledger import documents
 from flows.ledger.documents import StoredDocument
 from flows.ledger.effects import Result, Writer, perform
 from flows.ledger.inbox import Event
@@ -55,7 +55,7 @@ async def file_document(s: Services, writer: Writer, paper: StoredDocument) -> s
     )
     file_id = str(result["file_id"])
     async with s.ledger.write() as tx:
-        await papers.note_file(tx, paper.id, file_id)
+        await documents.note_file(tx, paper.id, file_id)
     return file_id
 
 
@@ -152,7 +152,7 @@ async def _write_marked(
         return {id_name: (await writing(create)).id}
 
     async def find(_token: str) -> Result | None:
-        _, found = await linked(s, f"{what}s", [deal_id], (body_name,))
+        _, found = await associated_records(s, f"{what}s", [deal_id], (body_name,))
         seen = next((r.id for r in found.values() if marker in (r.properties.get(body_name) or "")), None)
         return {id_name: seen} if seen else None
 

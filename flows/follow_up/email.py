@@ -14,7 +14,7 @@ from connectors.http.errors import ConnectorError, TransientError
 from connectors.hubspot.association_types import type_id
 from connectors.hubspot.records import NewLink
 from connectors.mail.client import Mail, MailClient
-from flows.deals.associated import linked
+from flows.deals.associated import associated_records
 from flows.deals.read import DealContact, DealFile, template_facts
 from flows.deals.writes import write_note
 from flows.documents.emails import EmailRefused, EmailText, write_email
@@ -155,7 +155,7 @@ def _draft(s: Services, file: DealFile, to: DealContact, row: FollowUpRow, email
         return {"email_id": record.id}
 
     async def find(_token: str) -> Result | None:
-        _, found = await linked(s, "emails", [file.id], ("hs_timestamp",))
+        _, found = await associated_records(s, "emails", [file.id], ("hs_timestamp",))
         same = (r.id for r in found.values() if _ms(r.properties.get("hs_timestamp")) == at_ms)
         seen = next(same, None)
         return {"email_id": seen} if seen else None

@@ -15,7 +15,7 @@ from flows.deals.facts import facts_of
 from flows.deals.read import DealFile, fresh_deal, read_with_history, stage_now
 from flows.deals.stage_entries import check_of, moment_ms, moves_of, our_move_back
 from flows.deals.writes import deal_key, set_deal, write_note, write_task, writer_for
-from flows.gates.wording import Told, words_for
+from flows.gates.wording import Message, words_for
 from flows.ledger import effects, stage_checks
 from flows.ledger.inbox import Event
 from flows.ledger.stage_checks import StageCheck
@@ -98,17 +98,17 @@ async def _carry_out(
         facts = (await facts_of(tx, [file]))[file.id]
         reverted = await stage_checks.listing(tx, deal_id=file.id, action="move_back", limit=1)
     fight = _fight_over(check, moves)
-    told = words_for(s.process, check, fight, facts, ours=bool(reverted), moved=result)
+    message = words_for(s.process, check, fight, facts, ours=bool(reverted), moved=result)
     if check.action != "none":
-        name, record_id = await _tell(event, check, file, fight, told, s)
+        name, record_id = await _notify(event, check, file, fight, message, s)
         result[name] = record_id
-        steps.append(Step(f"wrote a {name} on the deal", f"{name} {record_id}", told.summary))
+        steps.append(Step(f"wrote a {name} on the deal", f"{name} {record_id}", message.summary))
     if not steps and check.found != "passed":
-        steps.append(Step("counted it", f"deal {file.id}", told.summary))
+        steps.append(Step("counted it", f"deal {file.id}", message.summary))
     async with s.ledger.write() as tx:
         await stage_checks.settle(tx, check, result, now=s.clock())
     steps += [Step(f"criterion proven: {key}", ", ".join(ids), "") for key, ids in check.proofs.items()]
-    return Outcome("done", told.summary, deal_id=file.id, steps=tuple(steps))
+    return Outcome("done", message.summary, deal_id=file.id, steps=tuple(steps))
 
 
 def _fight_over(check: StageCheck, moves: Sequence[Move]) -> Fight | None:
@@ -148,13 +148,13 @@ async def _move_back(
     )
 
 
-async def _tell(
-    event: Event, check: StageCheck, file: DealFile, fight: Fight | None, told: Told, s: Services
+async def _notify(
+    event: Event, check: StageCheck, file: DealFile, fight: Fight | None, message: Message, s: Services
 ) -> tuple[str, str]:
     """Create one task for the owner or one note; returns which, and its id."""
     writer = writer_for(s, event)
     if check.action == "note":
-        note_id = await write_note(s, writer, deal_id=file.id, cause=_cause(check), text=told.text)
+        note_id = await write_note(s, writer, deal_id=file.id, cause=_cause(check), text=message.text)
         return "note", note_id
     cause = f"fight:{fight.since.stage_id}:{moment_ms(fight.since.at)}" if fight else _cause(check)
     task_id = await write_task(
@@ -162,8 +162,8 @@ async def _tell(
         writer,
         deal_id=file.id,
         cause=cause,
-        subject=told.subject,
-        text=told.text,
+        subject=message.subject,
+        text=message.text,
         owner_id=file.owner.id if file.owner else None,
     )
     return "task", task_id

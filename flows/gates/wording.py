@@ -12,7 +12,7 @@ from flows.rules.process.sales_process import SalesProcess
 
 
 @dataclass(frozen=True)
-class Told:
+class Message:
     """A task's subject and a task's or note's text; `summary` is one line for runs and artifacts."""
 
     summary: str
@@ -28,19 +28,19 @@ def words_for(
     *,
     ours: bool,
     moved: Mapping[str, Any],
-) -> Told:
+) -> Message:
     """The texts for a decision. `ours`: dealflow moved this deal back before; `moved`: result of a move back."""
     label = process.stage(check.stage).label
     if check.found == "passed":
         summary = f"the gate to {label} is met"
-        return Told(summary, summary, summary)
+        return Message(summary, summary, summary)
     if check.found == "overridden":
         summary = f"is in {label} without proof, by override {check.override_id}: {_keys(check)}"
-        return Told(summary, summary, summary)
+        return Message(summary, summary, summary)
     if check.found == "skipped":
         names = ", ".join(process.stage(key).label for key in check.skipped)
         summary = f"skipped {names} on the way to {label}; all proof exists"
-        return Told(
+        return Message(
             summary,
             summary,
             f"The deal skipped {names} on its way to {label}.\nMoved by {check.mover}.\n"
@@ -51,7 +51,7 @@ def words_for(
     return _unproven(process, check, facts, moved)
 
 
-def _fight(process: SalesProcess, check: StageCheck, fight: Fight | None, *, ours: bool) -> Told:
+def _fight(process: SalesProcess, check: StageCheck, fight: Fight | None, *, ours: bool) -> Message:
     here = process.stage(check.stage).label
     there = process.stage(check.came_from).label if check.came_from else "another pipeline"
     movers = "; ".join(fight.movers) if fight else check.mover
@@ -64,10 +64,12 @@ def _fight(process: SalesProcess, check: StageCheck, fight: Fight | None, *, our
         "What to do: find the workflow or integration that moves it (the history of the deal stage names it), "
         "turn one of them off for this deal, then move the deal yourself.",
     ]
-    return Told(summary, f"Automations fight over this deal: {there} / {here}", "\n".join(lines))
+    return Message(summary, f"Automations fight over this deal: {there} / {here}", "\n".join(lines))
 
 
-def _unproven(process: SalesProcess, check: StageCheck, facts: DealFacts, moved: Mapping[str, Any]) -> Told:
+def _unproven(
+    process: SalesProcess, check: StageCheck, facts: DealFacts, moved: Mapping[str, Any]
+) -> Message:
     stage = process.stage(check.stage)
     back = process.stage(check.back_to).label if check.back_to and moved.get("moved_back") else None
     says = {c.key: c.says for c in process.gate_before(check.stage)}
@@ -96,7 +98,7 @@ def _unproven(process: SalesProcess, check: StageCheck, facts: DealFacts, moved:
     what = f"moved back to {back}" if back else "left there"
     summary = f"entered {stage.label} without proof ({_keys(check)}): {what}"
     subject = f"Moved back to {back}: proof is missing" if back else f"In {stage.label} without proof"
-    return Told(summary, subject, "\n".join(lines))
+    return Message(summary, subject, "\n".join(lines))
 
 
 def _keys(check: StageCheck) -> str:

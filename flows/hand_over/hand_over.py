@@ -19,8 +19,7 @@ from flows.deals.stage_entries import moves_of
 from flows.deals.writes import note_key, write_note, write_task, writer_for
 from flows.hand_over.debrief import Debrief, debrief_text
 from flows.hand_over.next_deal import open_follow_on, place_of
-from flows.ledger import contracts, effects, stage_checks
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, effects, stage_checks
 from flows.ledger.inbox import Event
 from flows.ledger.sales import sales
 from flows.rules.criteria.judge import gate
@@ -155,7 +154,7 @@ async def _known(s: Services, file: DealFile, account: _Account, *, next_url: st
         checks = await stage_checks.listing(tx, deal_id=file.id, limit=_MOST_CHECKS)
         overrides = await stage_checks.overrides_of(tx, deal_id=file.id)
         revisions = await contracts.of_deal(tx, file.id)
-        filed = (await papers.filed(tx, [file.id])).get(file.id, {})
+        filed = (await documents.filed(tx, [file.id])).get(file.id, {})
         sold = await sales(tx, portal.stage_ids[won])
     mine = sale(file.id, (c.id for c in file.companies), (i.properties for i in file.line_items))
     return Debrief(

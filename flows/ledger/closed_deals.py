@@ -41,7 +41,7 @@ async def closed_deals(tx: AsyncConnection, process: SalesProcess) -> History:
 
 
 async def _facts(tx: AsyncConnection, deals: dict[str, dict[str, Any]]) -> dict[str, DealFacts]:
-    linked: dict[str, dict[str, dict[str, list[str]]]] = {}
+    associated: dict[str, dict[str, dict[str, list[str]]]] = {}
     documents: dict[str, set[str]] = {}
     signatures: dict[str, str] = {}
     a, ids = associations.c, sorted(deals)
@@ -50,7 +50,7 @@ async def _facts(tx: AsyncConnection, deals: dict[str, dict[str, Any]]) -> dict[
         for deal_id, kind, to_id, labels in await tx.execute(
             query.where(a.from_type == "deals", a.from_id.in_(some))
         ):
-            linked.setdefault(deal_id, {}).setdefault(kind, {})[to_id] = labels
+            associated.setdefault(deal_id, {}).setdefault(kind, {})[to_id] = labels
         documents |= await kinds_on_file(tx, some)
         newest_last = sa.select(contracts.c.deal_id, contracts.c.state).order_by(contracts.c.revision)
         for deal_id, state in await tx.execute(newest_last.where(contracts.c.deal_id.in_(some))):
@@ -61,10 +61,10 @@ async def _facts(tx: AsyncConnection, deals: dict[str, dict[str, Any]]) -> dict[
             stage=None,
             properties=properties,
             contacts={
-                i: frozenset(roles) for i, roles in linked.get(deal_id, {}).get("contacts", {}).items()
+                i: frozenset(roles) for i, roles in associated.get(deal_id, {}).get("contacts", {}).items()
             },
-            companies=frozenset(linked.get(deal_id, {}).get("companies", {})),
-            line_items=frozenset(linked.get(deal_id, {}).get("line_items", {})),
+            companies=frozenset(associated.get(deal_id, {}).get("companies", {})),
+            line_items=frozenset(associated.get(deal_id, {}).get("line_items", {})),
             documents=frozenset(documents.get(deal_id, ())),
             signature=signatures.get(deal_id),
         )

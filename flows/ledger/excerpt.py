@@ -75,11 +75,11 @@ async def _rows(
         await _all(tx, table, (table.c.from_type == "deals") & table.c.from_id.in_(deal_ids))
         for table in (associations, association_history)
     ]
-    beside: dict[str, set[str]] = {"deals": set(deal_ids)}
+    related: dict[str, set[str]] = {"deals": set(deal_ids)}
     for link in links:
-        beside.setdefault(link["to_type"], set()).add(link["to_id"])
+        related.setdefault(link["to_type"], set()).add(link["to_id"])
     mirrored: list[dict[str, Any]] = []
-    for kind, ids in beside.items():
+    for kind, ids in related.items():
         mirrored += await _all(
             tx, records, (records.c.object_type == kind) & records.c.object_id.in_(sorted(ids))
         )

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from flows.deals.read import DealFile, dated, fresh_deal, price_deal, read_deals, template_facts
 from flows.deals.writes import file_document, set_deal, write_note, writer_for
 from flows.documents.render import Document, DocumentError, render
-from flows.ledger import documents as papers
+from flows.ledger import documents
 from flows.ledger.inbox import Event
 from flows.rules.outcome import Outcome, Step, ignored
 from flows.rules.pricing.pricing import PricingError
@@ -42,7 +42,7 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
     except (TemplateVariableMissing, TemplateValueRefused, PricingError, DocumentError) as problem:
         return Outcome("held", "proposal not made", deal_id=file.id, reasons=(str(problem),))
     async with s.ledger.write() as tx:
-        paper = await papers.freeze(
+        stored = await documents.freeze(
             tx,
             deal_id=file.id,
             kind=PROPOSAL,
@@ -53,13 +53,13 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
             now=s.clock(),
         )
     writer = writer_for(s, event)
-    file_id = await file_document(s, writer, paper)
+    file_id = await file_document(s, writer, stored)
     note_id = await write_note(
         s,
         writer,
         deal_id=file.id,
-        cause=f"proposal:{paper.version}",
-        text=f"Proposal version {paper.version} is on file.\n{paper.title}",
+        cause=f"proposal:{stored.version}",
+        text=f"Proposal version {stored.version} is on file.\n{stored.title}",
         attachment_ids=[file_id],
     )
     await set_deal(
@@ -67,16 +67,16 @@ async def handle(event: Event, files: dict[str, DealFile], s: Services) -> Outco
         writer,
         deal_id=file.id,
         # Keyed by event: if the content returns to an earlier version, the deal must point to that one again.
-        cause=f"proposal:{paper.version}:{event.id}",
-        properties={"dealflow_proposal_sha256": paper.sha256, "dealflow_proposal_file_id": file_id},
+        cause=f"proposal:{stored.version}:{event.id}",
+        properties={"dealflow_proposal_sha256": stored.sha256, "dealflow_proposal_file_id": file_id},
     )
-    why = f"{len(file.line_items)} line item(s), made from {paper.source_sha256[:12]}"
+    why = f"{len(file.line_items)} line item(s), made from {stored.source_sha256[:12]}"
     return Outcome(
         "done",
-        f"proposal version {paper.version} filed",
+        f"proposal version {stored.version} filed",
         deal_id=file.id,
         steps=(
-            Step(f"rendered proposal version {paper.version}", f"sha256 {paper.sha256[:12]}", why),
+            Step(f"rendered proposal version {stored.version}", f"sha256 {stored.sha256[:12]}", why),
             Step("filed the PDF", f"file {file_id}", "the rep sends it from the deal"),
             Step("wrote a note with the PDF", f"note {note_id}", "so that it shows on the timeline"),
         ),

@@ -154,14 +154,14 @@ def _final(ended: Sequence[Ended]) -> State[Any]:
 
 async def _show(s: Services, ended: Sequence[Ended]) -> None:
     """Publish one artifact for each deal, whose key makes it the deal's timeline in the UI; none without steps."""
-    told: dict[str, Ended] = {}
+    shown: dict[str, Ended] = {}
     for one in ended:
         silent = one.state in ("ignored", "lost") or (
             one.state == "done" and one.outcome and not one.outcome.steps
         )
         if one.deal_id and not silent:
-            told[one.deal_id] = one
-    for deal_id, one in told.items():
+            shown[one.deal_id] = one
+    for deal_id, one in shown.items():
         try:
             await acreate_markdown_artifact(
                 markdown=report(s, deal_id, one),

@@ -456,17 +456,17 @@ def run(settings: Settings, *, wait_s: float = 0) -> None:
     stop the run and the worker. Outside the main thread it cannot, and the signals stay ours.
     """
     stopping = threading.Event()
-    tell: list[Callable[[], object]] = []
+    stops: list[Callable[[], object]] = []
 
     def ready(worker: Worker) -> None:
         loop = asyncio.get_running_loop()
-        tell.append(lambda: loop.call_soon_threadsafe(worker.stop))
+        stops.append(lambda: loop.call_soon_threadsafe(worker.stop))
         if stopping.is_set():
             worker.stop()
 
     def stop(*_: object) -> None:
         stopping.set()
-        for call in tell:
+        for call in stops:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
                 call()
 

@@ -28,7 +28,7 @@ _LIMIT_S = 20.0
 
 
 def _rows(process: SalesProcess, count: int) -> dict[sa.Table, list[dict[str, Any]]]:
-    """Deals that went a part of the way, a stage a week, a third of them with something that came late or never."""
+    """Deals that went part of the way, a stage a week; a third of them have evidence that came late or never."""
     dice = random.Random(7)
     rows: dict[sa.Table, list[dict[str, Any]]] = {
         table: []

@@ -21,7 +21,7 @@ _LIMIT_S = 2.0
 
 
 def deals(process: SalesProcess, count: int) -> list[DealFacts]:
-    """Deals as a sales team has them: spread over the open stages, half of them with something missing."""
+    """Typical deals: spread over the open stages, half of them with something missing."""
     dice = random.Random(7)
     open_stages = [stage.key for stage in process.stages if stage.closed is None]
     made: list[DealFacts] = []

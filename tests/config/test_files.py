@@ -1,4 +1,4 @@
-"""Files that operators edit: what is read, and how errors name their place."""
+"""Files that operators edit: parsed values, and the place in error texts."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def _file(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_a_mapping_is_read(tmp_path: Path) -> None:
-    """Text, numbers, switches and lists come as they are written; also not in ASCII."""
+    """Text, numbers, booleans and lists are read as written, also outside ASCII."""
     path = _file(tmp_path, "name: Müller\nstay: true\nother: False\nn: 1\nf: 0.5\nlist: [a, b]\nnothing:\n")
     assert read_yaml(path) == {
         "name": "Müller",
@@ -30,7 +30,7 @@ def test_a_mapping_is_read(tmp_path: Path) -> None:
 
 
 def test_norway_is_a_country(tmp_path: Path) -> None:
-    """`NO`, `on` and `yes` are words, not switches."""
+    """`NO`, `on` and `yes` are texts, not booleans."""
     path = _file(tmp_path, "country: [DE, NO, ON]\nno: yes\nOff: off\n")
     assert read_yaml(path) == {"country": ["DE", "NO", "ON"], "no": "yes", "Off": "off"}
 
@@ -54,7 +54,7 @@ def test_norway_is_a_country(tmp_path: Path) -> None:
     ],
 )
 def test_errors_name_file_and_place(tmp_path: Path, text: str | bytes, says: str) -> None:
-    """Whatever is wrong with the file: its name, where known line and column, and what it is, in one line."""
+    """Any fault of the file: one line with its name, the line and column if known, and the fault."""
     path = _file(tmp_path, text)
     with pytest.raises(ConfigFileError, match=says) as caught:
         read_yaml(path)
@@ -63,7 +63,7 @@ def test_errors_name_file_and_place(tmp_path: Path, text: str | bytes, says: str
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """A file that is not there, or is a folder, is named with the reason."""
+    """A missing file, or a folder, is reported with the reason."""
     for path, why in ((tmp_path / "gone.yaml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ConfigFileError, match=f"{path}: cannot be read .{why}"):
             read_yaml(path)
@@ -71,7 +71,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_line_of_a_place(tmp_path: Path) -> None:
-    """A place in keys and list positions is found again as a line; steps that are not there are passed over."""
+    """A place in keys and list positions is found as a line; unknown steps are skipped."""
     path = _file(
         tmp_path,
         "name: x\nstages:\n  - key: a\n    exit_criteria:\n      - evidence: {is: set}\n  - key: b\n",
@@ -89,7 +89,7 @@ def test_the_line_of_a_place(tmp_path: Path) -> None:
 def test_any_file_is_a_mapping_or_a_config_file_error(
     tmp_path_factory: pytest.TempPathFactory, text: str | bytes
 ) -> None:
-    """No file makes it fail in any other way."""
+    """No file causes another error."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     path = _file(tmp_path_factory.getbasetemp(), raw)
     try:

@@ -31,7 +31,7 @@ def test_without_any_value_the_defaults_hold() -> None:
 
 
 def test_values_become_what_they_mean() -> None:
-    """Numbers, switches, lists, pairs and paths are read from text."""
+    """Numbers, booleans, lists, pairs and paths are read from text."""
     settings = _load(
         gateway_port="9000",
         contract_looks_s="1, 2.5",
@@ -52,7 +52,7 @@ def test_values_become_what_they_mean() -> None:
 
 @pytest.mark.parametrize("empty", ["", "  ", "\n"])
 def test_empty_is_unset(empty: str, tmp_path: Path) -> None:
-    """A value of nothing, or of blanks, is no value: an empty key never verifies anything."""
+    """An empty or blank value counts as unset: an empty key never verifies anything."""
     (tmp_path / "empty").write_text(empty)
     for values in ({"leads_token": empty}, {"leads_token_file": str(tmp_path / "empty")}):
         settings = _load(gateway_port=empty, **values)
@@ -88,14 +88,14 @@ def test_an_unreadable_secret_file_stops_the_start(kind: str, tmp_path: Path) ->
 
 
 def test_both_ways_at_once_is_refused(tmp_path: Path) -> None:
-    """A setting given directly and as a file: which one is meant is not guessed."""
+    """A setting given directly and as a file: it is refused."""
     (tmp_path / "token").write_text("a")
     with pytest.raises(SettingsError, match="both set"):
         _load(hubspot_token="b", hubspot_token_file=str(tmp_path / "token"))
 
 
 def test_the_environment_outranks_the_env_file(tmp_path: Path) -> None:
-    """`.env` fills in what the environment leaves open, in either way of giving a value."""
+    """`.env` provides what the environment does not, directly or by file."""
     (tmp_path / "token").write_text("from file")
     env_file = tmp_path / ".env"
     env_file.write_text(
@@ -122,7 +122,7 @@ def test_by_default_it_is_the_process_environment(tmp_path: Path, monkeypatch: p
 
 
 def test_an_unreadable_env_file_is_one_clear_line(tmp_path: Path) -> None:
-    """A `.env` that is no text is named, not dumped."""
+    """A `.env` that is not text is reported without its content."""
     (tmp_path / ".env").write_bytes(f"DEALFLOW_OPS_PASSWORD={PLANTED}".encode() + b"\xff")
     with pytest.raises(SettingsError, match=r"\.env cannot be read: it is not UTF-8") as caught:
         load_settings({}, tmp_path / ".env")
@@ -188,7 +188,7 @@ def test_printing_settings_shows_no_secret() -> None:
     ],
 )
 def test_database_addresses(given: str, address: str) -> None:
-    """Addresses as people write them become those of the drivers we use."""
+    """Database addresses are converted to those of our drivers."""
     assert _load(database_url=given).database == address
 
 
@@ -202,7 +202,7 @@ def test_the_usual_places(tmp_path: Path) -> None:
 
 
 def test_misspelt_names_are_found() -> None:
-    """Names with our prefix that nobody reads are listed; what we read, files for it and test switches are not."""
+    """Names with our prefix that are not settings are listed; settings, their files and test options are not."""
     wrong = ["DEALFLOW_HUBSPOT_TOKN", "DEALFLOW_OPS_PASSWORD_FIEL", "DEALFLOW_"]
     right = [
         "DEALFLOW_HUBSPOT_TOKEN",
@@ -233,7 +233,7 @@ def test_the_example_lists_every_setting_in_order() -> None:
 
 
 def test_the_example_explains_every_setting() -> None:
-    """Above each setting, or the few that belong together, stands what it means."""
+    """Each setting, or group of settings, has its meaning above it."""
     explained = False
     for before, line in itertools.pairwise(_example_lines()):
         if line.startswith((PREFIX, "#" + PREFIX)):
@@ -242,7 +242,7 @@ def test_the_example_explains_every_setting() -> None:
 
 
 def test_the_example_shows_the_defaults() -> None:
-    """All its lines uncommented give the defaults: what it says is the default is the default."""
+    """All its lines uncommented give the defaults."""
     values = _example_values()
     assert load_settings(values) == Settings()
     shown: dict[str, Any] = load_settings(values).model_dump(exclude_defaults=True)

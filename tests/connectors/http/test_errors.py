@@ -46,7 +46,7 @@ def test_families_stay_apart(outsider: type) -> None:
     assert not issubclass(outsider, RejectedError)
 
 
-def test_text_tells_what_to_do_and_where() -> None:
+def test_text_says_what_to_do_and_where() -> None:
     """The text names vendor, call, status, the vendor's word and the property to correct."""
     error = RejectedError(
         "hubspot", "update_deals", status=400, category="VALIDATION_ERROR", properties=["closedate"]
@@ -66,7 +66,7 @@ def test_text_tells_what_to_do_and_where() -> None:
     ],
 )
 def test_text_holds_no_vendor_prose(error: ConnectorError) -> None:
-    """Names, addresses and keys handed in where an identifier belongs are dropped, in text and in repr."""
+    """Names, addresses and keys passed in place of an identifier are dropped, in text and in repr."""
     for text in (str(error), repr(error)):
         assert "@" not in text
         assert "ller" not in text

@@ -103,13 +103,13 @@ async def test_redirects_are_not_followed(vendor: Any, status: int) -> None:
     ],
 )
 def test_waiting_time(status: int, headers: dict[str, str], expected: float | None) -> None:
-    """The wait is what the vendor named, bounded, or None; nonsense counts as not named."""
+    """The wait is the vendor's, with a limit, or None; invalid values count as none."""
     error = VENDOR.error("op", status, headers, b"", write=False, now_s=1000.0)
     assert error.retry_after_s == expected
 
 
 async def test_body_never_decides(vendor: Any) -> None:
-    """HTML, half a JSON text and bytes that are no text give the same class as a clean error body."""
+    """HTML, half a JSON text and bytes that are not text give the same class as a clean error body."""
     seen = set()
     for body in (b"<html>Bad Gateway</html>", b'{"error": {', b"\xff\xfe\x00", b"", b"[" * 100_000):
         vendor.reply(502, body)
@@ -188,7 +188,7 @@ async def test_environment_proxy_is_ignored(vendor: Any, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("write", "applied"), [(True, "maybe"), (False, "no")])
 def test_a_good_status_with_a_bad_body(write: bool, applied: str) -> None:
-    """A 200 that is not JSON is a contract error, and for a write it may have taken effect."""
+    """A 200 that is not JSON is an UnreadableAnswerError, and for a write it may have taken effect."""
     answer = Answer("acme", "op", 200, {}, b"<html>", write)
     with pytest.raises(UnreadableAnswerError) as caught:
         answer.json()

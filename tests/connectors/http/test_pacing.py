@@ -7,7 +7,7 @@ from connectors.http.pacing import Bucket, Lane, dropbox_sign_pace, hubspot_pace
 
 
 class Time:
-    """A clock that moves only when everybody sleeps."""
+    """A clock that only moves when all callers sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -82,7 +82,7 @@ async def test_same_lane_is_first_come_first_served() -> None:
 
 
 async def test_penalty_closes_the_bucket_until_it_ends() -> None:
-    """After a 429 nobody passes before the named moment, and a shorter penalty does not cut a longer one."""
+    """After a 429 no call is sent before the given time, and a shorter penalty does not shorten a longer one."""
     time = Time()
     bucket = _bucket(time, 5, 1.0)
     bucket.penalise(30.0)
@@ -148,6 +148,6 @@ async def test_test_mode_caps_both_tiers() -> None:
 
 @pytest.mark.parametrize(("tokens", "per_s"), [(0, 1.0), (1, 0.0), (-1, 1.0)])
 def test_senseless_limits_are_refused(tokens: int, per_s: float) -> None:
-    """A limit that would never let anybody through is a mistake in the settings, told at once."""
+    """A limit that would block all calls is a mistake in the settings, reported at once."""
     with pytest.raises(ValueError, match="at least one token"):
         Bucket(tokens, per_s)

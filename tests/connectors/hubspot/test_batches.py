@@ -12,7 +12,7 @@ Answering = Callable[[str, Any], tuple[int, Any]]
 
 
 class Hub:
-    """A transport that answers each request with what the test computes from its path and JSON body."""
+    """A transport whose answers the test computes from path and JSON body."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -62,7 +62,7 @@ async def test_read_batch_with_history_goes_by_fifty(hub: Hub, client: HubSpotCl
     assert hub.calls[0][1]["propertiesWithHistory"] == ["dealstage"]
 
 
-async def test_read_batch_tells_missing_from_failed(hub: Hub, client: HubSpotClient) -> None:
+async def test_read_batch_distinguishes_missing_from_failed(hub: Hub, client: HubSpotClient) -> None:
     """A record that does not exist is missing; one HubSpot answered an error for is unknown, never
     missing."""
     other = {"status": "error", "category": "INTERNAL_ERROR", "message": "m", "context": {"ids": ["3"]}}
@@ -81,7 +81,7 @@ async def test_an_error_without_ids_makes_nothing_missing(hub: Hub, client: HubS
 
 
 async def test_merged_ids_lead_to_the_survivor(hub: Hub, client: HubSpotClient) -> None:
-    """An id that was merged away maps to the record that lives on, also when that one was asked for as
+    """A merged id maps to the surviving record, also when that one was asked for as
     well."""
     survivor = _row("50", dealname="N", hs_merged_object_ids="7;8")
     contact = _row("60", hs_calculated_merged_vids="9:1700000000000;60:1700000000000")
@@ -228,7 +228,7 @@ def _links(from_id: str, *to: int, after: str | None = None) -> dict[str, Any]:
 
 
 async def test_associated_reads_all_pages_of_each(hub: Hub, client: HubSpotClient) -> None:
-    """1,500 ids cost two calls, and a record with many links is read on until its last page."""
+    """1,500 ids cost two calls, and a record with many associations is read to its last page."""
 
     def answer(_: str, body: Any) -> tuple[int, Any]:
         asked = body["inputs"]
@@ -250,14 +250,14 @@ async def test_associated_reads_all_pages_of_each(hub: Hub, client: HubSpotClien
 
 
 async def test_associated_does_not_hide_other_errors(hub: Hub, client: HubSpotClient) -> None:
-    """A row error that is not "nothing linked" is never shown as a record without links."""
+    """A row error that is not "nothing associated" is never shown as a record without associations."""
     hub.answer = lambda _, body: (207, {"results": [], "errors": [{"category": "VALIDATION_ERROR"}]})
     with pytest.raises(RejectedError, match="VALIDATION_ERROR"):
         await client.associated("deals", "contacts", ["1"])
 
 
 async def test_associated_does_not_loop(hub: Hub, client: HubSpotClient) -> None:
-    """A page that names itself as its successor ends in an error."""
+    """A page that gives itself as the next causes an error."""
     hub.answer = lambda _, body: (200, {"results": [_links("1", 5, after="p")]})
     with pytest.raises(UnreadableAnswerError, match="next"):
         await client.associated("deals", "contacts", ["1"])

@@ -81,7 +81,7 @@ async def test_each_route_family_has_its_own_version(respx_mock: respx.Router) -
 
 @respx.mock(base_url=BASE)
 async def test_list_page(respx_mock: respx.Router, client: HubSpotClient) -> None:
-    """A page comes with its cursor, inline links and no more rows than the vendor allows."""
+    """A page has its cursor, inline associations and at most the vendor's number of rows."""
     route = respx_mock.get("/crm/objects/2026-03/deals").respond(
         json={"results": [DEAL], "paging": {"next": {"after": "9002", "link": "x"}}}
     )
@@ -181,7 +181,7 @@ async def test_create_with_links(respx_mock: respx.Router, client: HubSpotClient
 
 @respx.mock(base_url=BASE)
 async def test_create_conflict_names_the_record(respx_mock: respx.Router, client: HubSpotClient) -> None:
-    """When a contact exists, the caller learns its id and not the address."""
+    """When a contact exists, the error has its id but not the address."""
     respx_mock.post("/crm/objects/2026-03/contacts").respond(
         409,
         json={
@@ -210,7 +210,7 @@ async def test_accepted_but_unreadable_may_have_taken_effect(
 
 @respx.mock(base_url=BASE)
 async def test_update_and_archive(respx_mock: respx.Router, client: HubSpotClient) -> None:
-    """An update is a PATCH of the named properties; an archive has nothing to say."""
+    """An update is a PATCH of the named properties; an archive has no body."""
     patch = respx_mock.patch("/crm/objects/2026-03/deals/9001").respond(json=DEAL)
     gone = respx_mock.delete("/crm/objects/2026-03/deals/9001").respond(204)
     await client.update("deals", "9001", {"dealstage": "closedwon", "closedate": ""})
@@ -246,7 +246,7 @@ async def test_note_and_task(respx_mock: respx.Router, client: HubSpotClient) ->
 
 @respx.mock(base_url=BASE)
 async def test_email(respx_mock: respx.Router, client: HubSpotClient) -> None:
-    """An e-mail on the time line goes out, has no status (nothing was sent), and names both ends as JSON."""
+    """An e-mail on the timeline is sent, has no status (nothing was sent), and names both ends as JSON."""
     route = respx_mock.post("/crm/objects/2026-03/emails").respond(201, json={"id": "3"})
     made = await client.create_email(
         "Draft",
@@ -321,7 +321,7 @@ async def test_download_leaves_the_token_at_home(respx_mock: respx.Router, clien
 
 @respx.mock(base_url=BASE)
 async def test_owners_of_all_pages(respx_mock: respx.Router, client: HubSpotClient) -> None:
-    """Owners are read to the last page, and a cursor that goes in circles ends in an error, not a loop."""
+    """Owners are read to the last page, and a repeated cursor causes an error, not a loop."""
     pages = [
         httpx.Response(200, json={"results": [{"id": "1"}], "paging": {"next": {"after": "1"}}}),
         httpx.Response(200, json={"results": [{"id": "2"}]}),

@@ -29,7 +29,7 @@ def portal(vendor: Any) -> Portal:
 
 
 def test_properties_are_listed(vendor: Any, portal: Portal) -> None:
-    """The vendor's package asks the right route with our token, and unknown fields do no harm."""
+    """The vendor's package calls the right route with our token, and unknown fields do no harm."""
     vendor.reply(200, {"results": [{"name": "df_key", "hasUniqueValue": True, "brandNew": {"x": 1}}]})
     (found,) = portal.list_properties("deals")
     assert (found.name, found.has_unique_value) == ("df_key", True)
@@ -61,7 +61,7 @@ def test_definition_is_set(vendor: Any, portal: Portal) -> None:
 
 
 def test_one_connection_for_many_calls(vendor: Any, portal: Portal) -> None:
-    """The package's habit of a new connection per access is kept out."""
+    """The package's new connection per access is avoided."""
     vendor.reply(200, {"results": []})
     for _ in range(5):
         portal.list_properties("deals")
@@ -198,7 +198,7 @@ def test_refused_connection_was_never_sent(closed_port: str) -> None:
 
 @pytest.mark.parametrize("body", [{"results": [{"label": "no name"}]}, {"rows": []}, [], b"<html>"])
 def test_answers_not_understood(vendor: Any, portal: Portal, body: object) -> None:
-    """A 200 of another shape is told as such, with the name of the call."""
+    """A 200 of another shape is reported with the name of the call."""
     vendor.reply(200, body)
     with pytest.raises(UnreadableAnswerError, match="list_properties"):
         portal.list_properties("deals")
@@ -213,7 +213,7 @@ def test_calls_are_counted(vendor: Any) -> None:
 
 
 def test_the_package_is_loaded_only_when_used() -> None:
-    """Importing our clients does not pay for the vendors' packages."""
+    """Importing our clients does not import the vendors' packages."""
     shelves = ["hubspot.client", "hubspot.portal", "hubspot.webhook"]
     shelves += ["dropbox_sign.client", "dropbox_sign.sender", "dropbox_sign.callback"]
     code = "import sys, json\n" + "".join(f"import connectors.{shelf}\n" for shelf in shelves)

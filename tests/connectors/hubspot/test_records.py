@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.http.errors import UnreadableAnswerError
-from connectors.hubspot import association_types, records
-from connectors.hubspot import lenient_json as loose
+from connectors.hubspot import association_types, lenient_json, records
 
 DEAL = {
     "id": "9001",
@@ -83,7 +82,7 @@ def test_record_with_history_and_links() -> None:
     assert deal.truncated == {"contacts"}
 
 
-def test_upsert_row_tells_whether_it_was_made() -> None:
+def test_upsert_row_says_whether_it_is_new() -> None:
     """`new` and the trace id of a batch row are kept; without them nothing is claimed."""
     row = records.parse_record({"id": "1", "new": True, "objectWriteTraceId": "row-3"})
     assert (row.is_new, row.write_trace_id) == (True, "row-3")
@@ -167,7 +166,7 @@ def test_signed_address_stays_out_of_repr() -> None:
 )
 def test_moments(given: object, expected: datetime | None) -> None:
     """Times arrive as ISO text or epoch milliseconds; anything else is no time rather than an error."""
-    assert loose.moment(given) == expected
+    assert lenient_json.moment(given) == expected
 
 
 PARSERS = [
@@ -211,7 +210,7 @@ def test_parsers_raise_only_contract_errors(parse: object, data: st.DataObject) 
 
 
 def test_type_ids_have_one_meaning_each() -> None:
-    """No direction has one meaning under two numbers, and no number stands twice."""
+    """No direction has one meaning under two numbers, and no number is used twice."""
     keys = [(row.from_type, row.to_type, row.meaning) for row in association_types.TYPE_IDS]
     numbers = [row.type_id for row in association_types.TYPE_IDS]
     assert len(set(keys)) == len(keys)

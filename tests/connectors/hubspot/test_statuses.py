@@ -104,7 +104,7 @@ def test_missing_scopes_are_named() -> None:
 
 
 def test_unknown_property_is_named_from_the_message() -> None:
-    """The property list that hides as JSON inside the message text is read."""
+    """The property list, which is JSON inside the message text, is read."""
     inner = [{"isValid": False, "message": "Property x does not exist", "name": "no_such", "error": "P"}]
     body = {
         "status": "error",

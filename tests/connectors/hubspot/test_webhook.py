@@ -132,7 +132,7 @@ def test_v2_is_not_taken_for_v1() -> None:
 
 
 def test_v1_can_be_switched_off() -> None:
-    """An operator who knows that v3 is sent may refuse the older scheme, which proves no time."""
+    """An operator who knows that v3 is sent may refuse the older scheme, which does not cover the time."""
     with pytest.raises(ForgedEventError, match="no signature"):
         verify("POST", URL, BODY, {"X-HubSpot-Signature": _v1(BODY)}, SECRET, _at("0"), accept=("v3",))
 
@@ -162,7 +162,7 @@ def test_an_empty_secret_verifies_nothing() -> None:
     ],
 )
 def test_address_decoding(called: str, hashed: str) -> None:
-    """Exactly the twelve listed escapes are undone, once, before hashing."""
+    """Exactly the twelve listed escapes are decoded, once, before hashing."""
     assert decoded_uri(called) == hashed
     now = "1700000300000"
     verify("POST", called, BODY, _headers(now, _sign_v3(hashed, BODY, now)), SECRET, _at(now))
@@ -186,7 +186,7 @@ CHANGE = {
 
 
 def test_property_change() -> None:
-    """A stage change is read with text ids and its time, and unknown fields stay at hand."""
+    """A stage change is read with text ids and its time, and unknown fields stay available."""
     (event,) = parse(json.dumps([CHANGE]).encode())
     assert (event.subscription_type, event.object_id, event.portal_id) == (
         "deal.propertyChange",
@@ -224,12 +224,12 @@ def test_other_shapes() -> None:
     "body", [b"", b"{", b"\xff\xfe", b"1", b'"x"', b"null", b'[{"eventId":1}, 5]', b"[" * 9999]
 )
 def test_unreadable_deliveries(body: bytes) -> None:
-    """A proven delivery that holds no events is told apart from a forged one."""
+    """A verified delivery without events is distinguished from a forged one."""
     with pytest.raises(MalformedEventError):
         parse(body)
 
 
-def test_key_ignores_attempts_and_tells_events_apart() -> None:
+def test_key_ignores_attempts_and_distinguishes_events() -> None:
     """A repeat has the same key; any other field that differs makes another event."""
     (first,) = parse(json.dumps([CHANGE]).encode())
     (again,) = parse(json.dumps(dict(reversed((CHANGE | {"attemptNumber": 3}).items()))).encode())
@@ -282,6 +282,6 @@ def test_parse_raises_only_its_own_error(body: bytes) -> None:
     st.text(),
 )
 def test_random_headers_never_pass(headers: dict[str, str], body: bytes, url: str) -> None:
-    """Nothing that is not signed gets in, whatever the headers look like."""
+    """Nothing unsigned is accepted, whatever the headers look like."""
     with pytest.raises(ForgedEventError):
         verify("POST", url, body, headers, SECRET, _at("1700000300000"))

@@ -58,7 +58,7 @@ def test_what_arrives_is_what_was_written(server: Any) -> None:
 def test_under_tls_with_a_login(
     make_server: Callable[..., Any], trust: Any, tls: str, no: tuple[str, ...]
 ) -> None:
-    """Both ways to protect it, both to log in; the server sees the mail only after that."""
+    """Both kinds of encryption and of login; the mail is sent only after them."""
     server = make_server(tls, login=True, no=no)
     known = {"tls": tls, "context": trust.client, "user": USER}
     client(server, password=PASSWORD, **known).send(MAIL)
@@ -72,7 +72,7 @@ def test_under_tls_with_a_login(
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 def test_a_stranger_is_not_trusted(make_server: Callable[..., Any], tls: str) -> None:
-    """A certificate that nobody vouches for ends it, before user, password or mail are said."""
+    """An untrusted certificate ends the session before user, password or mail are sent."""
     server = make_server(tls, login=True)
     with pytest.raises(UnreadableAnswerError) as caught:
         client(server, tls=tls, user="dealflow", password="a secret").send(MAIL)
@@ -80,7 +80,7 @@ def test_a_stranger_is_not_trusted(make_server: Callable[..., Any], tls: str) ->
 
 
 def test_a_login_that_we_do_not_know(make_server: Callable[..., Any], trust: Any) -> None:
-    """A server that offers neither way: said, and nothing sent without a login."""
+    """A server that offers no login: reported, and nothing is sent."""
     server = make_server("starttls", login=True, no=("PLAIN", "LOGIN"))
     with pytest.raises(RejectedError, match="PLAIN or LOGIN"):
         client(server, tls="starttls", context=trust.client, user=USER, password=PASSWORD).send(MAIL)
@@ -88,7 +88,7 @@ def test_a_login_that_we_do_not_know(make_server: Callable[..., Any], trust: Any
 
 
 def test_nothing_falls_back_to_the_clear(server: Any) -> None:
-    """A server without STARTTLS gets no mail when STARTTLS is asked for."""
+    """A server without STARTTLS gets no mail when STARTTLS is required."""
     with pytest.raises(RejectedError, match="STARTTLS") as caught:
         client(server, tls="starttls").send(MAIL)
     assert caught.value.applied == "no" and server.taken == []
@@ -128,7 +128,7 @@ def test_no_answer_to_the_message_is_doubt(server: Any, what: Any) -> None:
 
 
 def test_a_garbled_answer_is_doubt(server: Any) -> None:
-    """What is no reply says neither yes nor no."""
+    """An invalid reply means neither success nor refusal."""
     server.replies["DATA"] = "250 OK"
     server.after_data = lambda smtp: smtp.transport.write(b"???\r\n")
     with pytest.raises(ConnectorError) as caught:
@@ -170,7 +170,7 @@ def test_what_cannot_stand_in_a_header_is_refused(server: Any, change: dict[str,
 @settings(max_examples=examples(200))
 @given(to=st.text(max_size=40), subject=st.text(max_size=60), text=st.text(max_size=200))
 def test_any_text_is_a_mail_or_a_refusal(to: str, subject: str, text: str) -> None:
-    """Whatever stands in the CRM: either whole bytes ending in one lone dot, or RejectedError."""
+    """For any text in the CRM: either whole bytes ending in one lone dot, or RejectedError."""
     one = MailClient("127.0.0.1", 1, from_address=FROM, tls="off")
     mail = replace(MAIL, to=to, subject=subject, text=text)
     try:
@@ -182,7 +182,7 @@ def test_any_text_is_a_mail_or_a_refusal(to: str, subject: str, text: str) -> No
     assert wire.split(b"\r\n\r\n")[0].lower().count(b"\r\nto:") == 1
 
 
-def test_looking_sends_nothing_and_is_counted(make_server: Callable[..., Any]) -> None:
+def test_check_sends_nothing_and_is_counted(make_server: Callable[..., Any]) -> None:
     """`check` reaches the server and leaves again; each call gives one record without names."""
     server, calls = make_server(), list[CallRecord]()
     one = client(server, on_call=calls.append)
@@ -198,7 +198,7 @@ def test_looking_sends_nothing_and_is_counted(make_server: Callable[..., Any]) -
 
 
 def test_no_secret_is_shown() -> None:
-    """Neither the client nor a mail shows what it holds."""
+    """The repr of client and mail shows no content."""
     one = MailClient("h", 25, from_address=FROM, tls="off", user="u", password="a secret")
     assert "a secret" not in repr(one) and "Grüße" not in repr(MAIL) and "ada" not in repr(MAIL)
     assert smtplib.SMTP.debuglevel == 0

@@ -1,4 +1,4 @@
-"""How both stand-ins deliver: a bounded number in flight, patience with an end, resets that silence what is out."""
+"""How both stand-ins deliver: a limited number in flight, time-outs, resets that cancel open ones."""
 
 import asyncio
 import contextlib
@@ -83,7 +83,7 @@ async def test_at_most_ten_are_in_flight(receiver):
 
 
 async def test_no_answer_in_time_counts_as_failed_and_is_tried_again(receiver):
-    """A receiver that thinks too long gets the same event once more, although it may have taken it."""
+    """A receiver that answers too late gets the same event once more, although it may have taken it."""
     receiver.takes_s = 0.5
     async with deliveries(timeout_s=0.1) as (out, clock):
         row = out.send("x", receiver.url, lambda _: (b"[]", {}), {})
@@ -105,7 +105,7 @@ def test_each_vendor_has_its_own_patience():
 
 
 async def test_what_a_reset_overtakes_says_nothing_any_more(receiver):
-    """A delivery that fails after a reset is not retried and is reported to nobody."""
+    """A delivery that fails after a reset is not retried and is not reported."""
     receiver.takes_s = 0.2
     settled = []
 

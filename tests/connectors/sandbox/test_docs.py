@@ -1,4 +1,4 @@
-"""The control API's description: complete, for machines and for people, and without a word from elsewhere."""
+"""The control API's description: complete, as JSON and as a page, and self-contained."""
 
 import re
 

@@ -28,7 +28,7 @@ def names_in(*folders):
 
 @pytest.mark.parametrize("vendor", SECTIONS)
 def test_every_quirk_names_tests_that_exist(vendor):
-    """No row points at nothing, and none is without a test or a grade."""
+    """Every row has a test and a grade, and every test exists."""
     here, found = names_in(HERE / vendor), rows(vendor)
     assert len(found) > 35
     for quirk, grade, names in found:
@@ -40,13 +40,13 @@ def test_every_quirk_names_tests_that_exist(vendor):
 
 
 def test_quirks_of_their_own_file_are_all_listed():
-    """What is tested as a quirk is told as one."""
+    """Every test of a quirk is in the table."""
     named = {n.rpartition("::")[2] for vendor in SECTIONS for _, _, names in rows(vendor) for n in names}
     assert names_in(HERE / "hubspot" / "test_quirks.py") - named == set()
 
 
 def test_the_readmes_name_files_that_exist():
-    """Links between the READMEs lead somewhere."""
+    """Links between the READMEs have targets."""
     folder = Path(sandbox.__file__).parent
     for path in folder.rglob("README.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):

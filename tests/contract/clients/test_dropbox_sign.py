@@ -93,7 +93,7 @@ async def test_a_contracts_life(
 async def test_declined_and_cancelled(
     sign: Any, client: DropboxSignClient, sender: ContractSender, pdf: bytes
 ) -> None:
-    """A refusal carries its reason; a cancelled request is gone once that is through."""
+    """A refusal carries its reason; a cancelled request is gone afterwards."""
     first = await _send(sender, _contract(pdf, "b1" * 16, allow_decline=True))
     sign.post("clock/advance", seconds=5)
     sign.post(
@@ -120,7 +120,7 @@ async def test_declined_and_cancelled(
 async def test_found_by_its_token(
     sign: Any, client: DropboxSignClient, sender: ContractSender, pdf: bytes
 ) -> None:
-    """A request can be found by the token in its metadata, and parallel lists do not trip over each other."""
+    """A request can be found by the token in its metadata, and parallel lists do not disturb each other."""
     sent = await _send(sender, _contract(pdf, "c1" * 16))
     await _send(sender, _contract(pdf, "c2" * 16))
     sign.post("clock/advance", seconds=3600)
@@ -194,7 +194,7 @@ async def test_template(sign: Any, client: DropboxSignClient, sender: ContractSe
         ("status", 429, False, "no"),
     ],
 )
-async def test_doubt_is_never_denied(
+async def test_an_unknown_outcome_is_never_denied(
     sign: Any,
     client: DropboxSignClient,
     sender: ContractSender,
@@ -217,7 +217,7 @@ async def test_doubt_is_never_denied(
 async def test_an_unconfirmed_sender_surfaces(
     sign: Any, client: DropboxSignClient, sender: ContractSender, pdf: bytes
 ) -> None:
-    """A request that the vendor took but put on hold is told apart from one that went out."""
+    """A request that the vendor took but put on hold is distinguished from one that was sent."""
     sign.put("limits", unconfirmed_sender=True)
     try:
         assert (await _send(sender, _contract(pdf, "a4" * 16))).on_hold
@@ -235,7 +235,7 @@ async def test_unknown_fields_do_no_harm(
 
 
 async def test_a_wrong_key(sign: Any) -> None:
-    """Without any key the vendor refuses, and the operator is told."""
+    """Without any key the vendor refuses, and the error is for the operator."""
     sign.post("faults", kind="status", status=401, path="/account")
     async with DropboxSignClient(KEY, base_url=sign.url + "/v3") as client:
         with pytest.raises(AuthError):

@@ -79,7 +79,7 @@ async def test_a_deals_life(client: HubSpotClient) -> None:
 
 
 async def test_batches_and_unique_keys(client: HubSpotClient, portal: Portal) -> None:
-    """Upserts by our own key: made once, repeated harmlessly, bad rows told apart, 150 in two calls."""
+    """Upserts by our own key: made once, repeated harmlessly, bad rows reported, 150 in two calls."""
     key = _name()
     portal.create_property("deals", key, label=key, group="dealinformation", unique=True)
     rows = {f"{key}-{n}": {"dealname": f"Deal {n}", "dealstage": "qualifiedtobuy"} for n in range(150)}
@@ -111,7 +111,7 @@ async def test_update_batch_and_missing(client: HubSpotClient) -> None:
 
 
 async def test_merged_deals_answer_to_their_old_id(hub: Any, client: HubSpotClient) -> None:
-    """After a merge the old id leads to the record that lives on, in a single read and in a batch."""
+    """After a merge the old id leads to the surviving record, in a single read and in a batch."""
     one, two = [
         await client.create("deals", {"dealname": f"M{n}", "dealstage": "qualifiedtobuy"}) for n in range(2)
     ]
@@ -245,7 +245,7 @@ async def test_refusals_name_what_to_fix(client: HubSpotClient) -> None:
         ("truncated", True, "maybe"),
     ],
 )
-async def test_doubt_is_never_denied(
+async def test_an_unknown_outcome_is_never_denied(
     hub: Any, client: HubSpotClient, kind: str, done: bool, applied: str
 ) -> None:
     """Whether or not a create took effect behind a fault, the error never says that it did not."""
@@ -277,7 +277,7 @@ async def test_a_fault_for_one_caller_only(hub: Any, client: HubSpotClient) -> N
 
 
 async def test_over_the_limit(hub: Any, client: HubSpotClient) -> None:
-    """A 429 is told as such, with nothing done."""
+    """A 429 is reported as such, with nothing done."""
     hub.put("limits", burst=1)
     try:
         with pytest.raises(RateLimitedError) as caught:

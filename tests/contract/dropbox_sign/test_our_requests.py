@@ -184,7 +184,7 @@ async def test_the_judge_finds_what_is_wrong(standing, spec, faults, strange):
 
 
 async def test_a_refused_send_is_one_request(standing, sender, contract_path):
-    """A refusal is one call on the wire: nothing underneath repeats it."""
+    """A refusal is one call on the wire: no layer repeats it."""
     standing.limits(test=0)
     with pytest.raises(ConnectorError):
         await sent(standing, sender, contract_path)

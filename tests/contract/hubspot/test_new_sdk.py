@@ -285,7 +285,7 @@ def test_pipelines_and_stages(sdk):
 
 
 def test_owners_account_and_tokens(sdk):
-    """Owners, account details, usage; tokens issued, looked at and revoked."""
+    """Owners, account details, usage; tokens issued, introspected and revoked."""
     owner = sdk("crm.owners.list", limit=2).results[0]
     assert sdk("crm.owners.get", int(owner.id)).email == owner.email
     assert sdk("account.get").portal_id
@@ -331,7 +331,7 @@ def test_files_and_folders(sdk):
 
 
 def test_nothing_is_left_out_twice(sdk):
-    """Each call that is left out exists in the client: a reason for nothing would hide a hole."""
+    """Each call that is left out exists in the client: an unneeded reason would hide a gap."""
     known = {
         m for path in ("crm.associations", "crm.associations_schema", "files") for m in methods(sdk, path)
     }

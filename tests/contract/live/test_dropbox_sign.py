@@ -83,7 +83,7 @@ def reminded_once_only(sign, request_id, email):
     assert second.json()["error"]["error_name"] in ("invalid_reminder", "bad_request")
 
 
-def test_a_wrong_key_is_told(sign):
+def test_a_wrong_key_is_reported(sign):
     """401 with the vendor's own error body."""
     answer = sign.call("GET", "/v3/account", auth=("bad-key", ""))
     assert answer.status_code == 401

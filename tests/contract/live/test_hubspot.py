@@ -163,7 +163,7 @@ def test_the_same_file_twice_is_one_file_and_a_note_carries_it(hubspot):
     assert [str(r["toObjectId"]) for r in linked] == [note]
 
 
-def test_a_bad_row_is_told_apart_only_by_trace_ids(hubspot):
+def test_a_bad_row_is_identified_only_by_trace_ids(hubspot):
     """With a trace id on every row 207 and the good row is made; without them nothing is made at all."""
     pipeline, stages = open_stages(hubspot)
     good = {"dealname": hubspot.mark, "pipeline": pipeline, "dealstage": stages[0]}

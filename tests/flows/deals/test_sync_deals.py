@@ -1,4 +1,4 @@
-"""The mirror against the stand-in: what enters a stage calls for action once, and echoes call for nothing."""
+"""The mirror against the stand-in: a stage entry causes its action once, and echoes cause nothing."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from flows.rules.outcome import Outcome
 
 
 class Mirror:
-    """Sweeps, and what they left."""
+    """Sweeps and their results."""
 
     def __init__(self, world: Any, desk: Any, sales: Any) -> None:
         self.world, self.desk, self.sales, self.s = world, desk, sales, desk.s
@@ -30,7 +30,7 @@ class Mirror:
         return await sync_deals.sweep(self.s, full=full)
 
     async def due(self) -> list[tuple[str, str | None]]:
-        """What waits in the inbox."""
+        """The events in the inbox."""
         return [(e.kind, e.deal_id) for e in await self.desk.open_events() if e.source == "stage"]
 
     async def record(self, deal_id: str) -> Any:
@@ -81,7 +81,7 @@ def _own(n: int) -> dict[str, Any]:
 
 
 async def test_later_sweeps_read_what_changed(mirrored: Mirror, sales: Any, world: Any) -> None:
-    """By cursor: only the deal that somebody touched since is read again."""
+    """By cursor: only the deals that changed since are read again."""
     ids = [await sales.deal("development", proposal=False, **_own(n)) for n in range(3)]
     await mirrored.sweep()
     world.advance(1200)  # past the overlap
@@ -124,7 +124,7 @@ async def test_entering_a_stage_calls_for_action_once(mirrored: Mirror, sales: A
     assert await mirrored.due() == [("proposal.due", deal_id)]
 
 
-async def test_a_sweep_finds_what_no_webhook_told(mirrored: Mirror, sales: Any) -> None:
+async def test_a_sweep_finds_what_no_webhook_reported(mirrored: Mirror, sales: Any) -> None:
     """Every webhook lost: the sweep puts the same event into the inbox, only later."""
     deal_id = await sales.deal("discussion")
     await mirrored.sweep()
@@ -158,7 +158,7 @@ async def test_edits_and_echoes_call_for_nothing(mirrored: Mirror, sales: Any, w
 
 
 async def test_leaving_and_coming_back_is_a_new_entry(mirrored: Mirror, sales: Any) -> None:
-    """Back to Development and again into Presentation: that calls for a proposal again."""
+    """Back to Development and again into Presentation: that causes a proposal again."""
     deal_id = await sales.deal("development", proposal=False)
     await mirrored.sweep()
     for _ in range(2):
@@ -171,7 +171,7 @@ async def test_leaving_and_coming_back_is_a_new_entry(mirrored: Mirror, sales: A
 
 
 async def test_only_the_stage_it_stands_in_counts(mirrored: Mirror, sales: Any) -> None:
-    """Rushed through Presentation into Closing before we looked: its gate is judged, then the contract; no proposal."""
+    """Moved through Presentation into Closing before a sync: its gate is judged, then the contract; no proposal."""
     deal_id = await sales.deal("development", proposal=False)
     await mirrored.sweep()
     await sales.move(deal_id, "presentation")
@@ -197,7 +197,7 @@ async def test_deals_from_before_the_installation_get_nothing(world: Any, desk: 
 
 
 async def test_another_pipeline_is_mirrored_and_left_alone(mirrored: Mirror, world: Any) -> None:
-    """Deals outside the process call for nothing, whatever their stage is called."""
+    """Deals outside the process cause nothing, whatever their stage is called."""
     (deal_id,) = world.seed(
         {
             "object_type": "deals",
@@ -246,7 +246,7 @@ def _merge(world: Any, one: str, two: str) -> None:
 async def test_merged_deals_are_one(
     mirrored: Mirror, sales: Any, world: Any, new_record: bool, by: str
 ) -> None:
-    """Two deals merged: the survivor is mirrored, the other (or both) marked as gone, however we learn of it."""
+    """Two deals merged: the survivor is mirrored, the other (or both) marked as gone, however we notice it."""
     world.hub.put("/_sandbox/portal-rules", json={"merge_makes_new_record": new_record}).raise_for_status()
     one, two = [await sales.deal("development", proposal=False, **_own(n)) for n in range(2)]
     await mirrored.sweep()
@@ -267,7 +267,7 @@ async def test_merged_deals_are_one(
 
 
 async def test_a_new_label_wakes_what_was_held(mirrored: Mirror, sales: Any, world: Any) -> None:
-    """Held for want of a signer; the rep labels one; the association webhook makes the event due at once."""
+    """Held because of a missing signer; the rep labels one; the association webhook makes the event due at once."""
     deal_id = await sales.deal("closing", labels=())
     await mirrored.hint(deal_id)
     (check,) = await mirrored.desk.open_events("stage.check")
@@ -286,10 +286,10 @@ async def test_a_new_label_wakes_what_was_held(mirrored: Mirror, sales: Any, wor
 
 
 @pytest.mark.parametrize("what", ["contact", "line item", "company"])
-async def test_a_mended_neighbour_wakes_what_was_held(
+async def test_a_fixed_neighbour_releases_held_events(
     mirrored: Mirror, sales: Any, world: Any, what: str
 ) -> None:
-    """The deal itself is untouched but its contact, company or line item was mended: looked at again at once."""
+    """The deal itself is untouched but its contact, company or line item was fixed: checked again at once."""
     deal_id = await sales.deal(
         "presentation",
         proposal=False,

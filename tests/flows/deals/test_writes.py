@@ -6,8 +6,7 @@ import pytest
 
 from connectors.http.errors import ConnectorError, RejectedError, TransientError
 from flows.deals.writes import file_document, set_deal, write_note, writer_for
-from flows.ledger import documents as papers
-from flows.ledger import effects
+from flows.ledger import documents, effects
 from flows.ledger.inbox import LeaseLostError
 from flows.retries import park_delay_s, reading, repeating, writing
 
@@ -42,7 +41,7 @@ async def test_a_stage_move_in_doubt_is_read_back(desk: Any, writer: Any, world:
 async def test_a_date_in_another_spelling_is_the_same_date(
     desk: Any, writer: Any, world: Any, sales: Any
 ) -> None:
-    """HubSpot may write a moment otherwise than we sent it: our own move is not taken for somebody else's."""
+    """HubSpot may change the format of a time: our own move is still recognised."""
     write, deal_id, _ = writer
     portal = await desk.s.portal()
     move = {"dealstage": portal.stage_ids["won"], "closedate": "2026-11-22T10:00:00Z"}
@@ -59,7 +58,7 @@ async def test_a_date_in_another_spelling_is_the_same_date(
 async def test_somebody_elses_move_in_doubt_is_respected(
     desk: Any, writer: Any, world: Any, sales: Any
 ) -> None:
-    """Our move never arrived and a person moved the deal since: it is left where it is, and said so."""
+    """Our move never arrived and a person moved the deal since: it is left there, and this is reported."""
     write, deal_id, _ = writer
     portal = await desk.s.portal()
     move, before = {"dealstage": portal.stage_ids["won"]}, {"dealstage": portal.stage_ids["closing"]}
@@ -114,7 +113,7 @@ async def test_a_file_in_doubt_is_one_file(desk: Any, writer: Any, world: Any, k
     """Lost before or after the upload: repeated at once under the same name, one file in the end."""
     write, deal_id, _ = writer
     async with desk.s.ledger.write() as tx:
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id=deal_id,
             kind="signed",
@@ -131,7 +130,7 @@ async def test_a_file_in_doubt_is_one_file(desk: Any, writer: Any, world: Any, k
     (file,) = world.files()
     assert file["id"] == file_id and file["access"] == "PRIVATE"
     async with desk.s.ledger.read() as tx:
-        assert (await papers.by_id(tx, paper.id)).file_id == file_id
+        assert (await documents.by_id(tx, paper.id)).file_id == file_id
 
 
 class _Call:
@@ -165,7 +164,7 @@ def _passing(applied: Any) -> TransientError:
     ],
 )
 async def test_what_is_tried_again(manner: Any, problem: Exception, times: int) -> None:
-    """Reads on passing trouble; writes only when the vendor surely did nothing; refusals and faults never."""
+    """Reads on transient errors; writes only when the vendor surely did nothing; refusals and bugs never."""
     call = _Call(problem)
     try:
         assert await manner(call) == "done"

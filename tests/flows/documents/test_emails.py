@@ -1,4 +1,4 @@
-"""E-mail templates: what a file must say, and that no mail with a hole in it is ever written."""
+"""E-mail templates: what a file must contain, and that no e-mail with a gap is written."""
 
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def test_it_speaks_the_locales_language(tmp_path: Path) -> None:
     ],
 )
 def test_with_a_hole_it_is_not_written(tmp_path: Path, facts: Any, locale: str, says: str) -> None:
-    """Missing, blank, a left-over placeholder, another language: a reason that names where to mend it, no value."""
+    """Missing, blank, a left-over placeholder, another language: a reason that says where to fix it, no value."""
     with pytest.raises(EmailRefused, match="template one") as caught:
         write_email(loaded(tmp_path), facts, locale)
     assert says in str(caught.value) and "much" not in str(caught.value)
@@ -127,7 +127,7 @@ def test_with_a_hole_it_is_not_written(tmp_path: Path, facts: Any, locale: str, 
     ],
 )
 def test_a_faulty_file_is_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
-    """By its own name and the key at fault."""
+    """Named with the wrong key."""
     with pytest.raises(DocumentError, match="e-mail template one") as caught:
         loaded(tmp_path, **change)
     assert says in str(caught.value)
@@ -135,12 +135,12 @@ def test_a_faulty_file_is_named(tmp_path: Path, change: dict[str, Any], says: st
 
 @pytest.mark.parametrize("content", ["a: [", "- list", "", "\xff"])
 def test_an_unreadable_file_is_named(tmp_path: Path, content: str) -> None:
-    """No trace, a sentence."""
+    """A sentence, no traceback."""
     (tmp_path / "broken.yaml").write_bytes(content.encode("latin-1"))
     with pytest.raises(DocumentError, match="e-mail template broken"):
         load_emails(tmp_path)
 
 
 def test_without_a_folder_there_are_none(tmp_path: Path) -> None:
-    """An installation of before has none: only what names one is told so."""
+    """An older installation has none: an error only for a stage that names one."""
     assert load_emails(tmp_path / "email") == {}

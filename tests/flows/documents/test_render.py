@@ -1,4 +1,4 @@
-"""Documents: the shipped templates render, the same input gives the same bytes, and nothing slips in."""
+"""Documents: the shipped templates render, the same input gives the same bytes, and nothing is injected."""
 
 import hashlib
 import json
@@ -310,8 +310,8 @@ def _copy(name: str, target: Path) -> Path:
     return folder
 
 
-def test_both_folders_hold_the_same_house_style() -> None:
-    """Each template folder is complete by itself, and the shared look never drifts apart."""
+def test_both_folders_have_the_same_layout_file() -> None:
+    """Each template folder is complete by itself, and the shared layout stays equal."""
     for file in (
         "house.typ",
         "fonts/OpenSans-Regular.ttf",
@@ -340,7 +340,7 @@ def run_small(folder: Path, who: str = "Larkspur", **more: Any) -> Document:
 
 
 def test_a_template_without_prices_or_words_works(tmp_path: Path) -> None:
-    """Two files are enough for a template of one's own."""
+    """Two files are enough for an own template."""
     assert "Larkspur" in read_text(run_small(small(tmp_path)))
 
 
@@ -390,7 +390,7 @@ def test_an_incomplete_folder_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_tags_that_do_not_read_back_stop_the_contract(tmp_path: Path) -> None:
-    """A layout that drops, doubles or breaks a tag never leaves: the PDF is read as the signing service
+    """A layout that drops, doubles or breaks a tag is never sent: the PDF is read as the signing service
     will."""
     folder = _copy("contract", tmp_path)
     layout = (folder / "template.typ").read_text()

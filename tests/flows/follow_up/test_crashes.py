@@ -1,4 +1,4 @@
-"""A follow-up that dies at any commit, before it or after: taken up again, everything is there once."""
+"""A follow-up whose worker dies before or after any commit: the next try does everything once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ class Died(BaseException):
     """The process was killed here."""
 
 
-class Mortal(Ledger):
+class DyingLedger(Ledger):
     """The ledger of a process that dies at its nth commit, before or after it."""
 
     def __init__(self, ledger: Ledger, nth: int, when: str) -> None:
@@ -33,7 +33,7 @@ class Mortal(Ledger):
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """As ever, until the nth."""
+        """Commit normally, until the nth."""
         self.left -= 1
         dies = self.left == 0
         async with super().write() as tx:
@@ -60,7 +60,7 @@ def impatient(s: Services) -> Services:
 async def test_killed_at_every_commit(
     world: Any, desk: Any, sales: Any, server: MailServer, how: str, when: str
 ) -> None:
-    """One task, one draft and one flag, whenever it dies. Over SMTP never two mails: one, or one in quarantine."""
+    """One task, one draft and one flag, whenever it dies. Over SMTP never two e-mails: one sent or quarantined."""
     s = desk.s = impatient(desk.s)
     if how == "smtp":
         s.settings = s.settings.model_copy(update={"follow_up_email": "smtp"})
@@ -72,7 +72,7 @@ async def test_killed_at_every_commit(
         deal_id = await sales.deal("qualification", dealflow_need="", contact=contact)
         event_id = await desk.record(FOLLOW_UP_DUE, deal_id, source="operator", content={"by": "operator"})
         (event,) = await desk.claim([event_id])
-        mortal = replace(s, ledger=Mortal(s.ledger, nth, when))
+        mortal = replace(s, ledger=DyingLedger(s.ledger, nth, when))
         try:
             await follow_up.handle(event, await follow_up.prepare([event], mortal), mortal)
         except Died:

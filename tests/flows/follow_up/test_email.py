@@ -1,4 +1,4 @@
-"""The e-mail of a follow-up: who gets one, what keeps it from being written, and SMTP against a real mail server."""
+"""The e-mail of a follow-up: its recipient, the reasons against one, and SMTP against a real mail server."""
 
 import hashlib
 from email.message import EmailMessage
@@ -20,7 +20,7 @@ ASKED = {"source": "operator", "content": {"by": "operator"}}
 
 @pytest.fixture
 def over_smtp(s: Any, server: MailServer) -> MailServer:
-    """Follow-ups are really sent."""
+    """Follow-ups are sent by SMTP."""
     s.settings = s.settings.model_copy(update={"follow_up_email": "smtp"})
     s.mail = MailClient(
         server.host, server.port, from_address="sales@seller.example", tls="off", timeout_s=1.0
@@ -50,7 +50,7 @@ async def quarantined(desk: Any) -> list[str]:
 async def test_it_is_really_sent_and_the_deal_says_so(
     world: Any, desk: Any, sales: Any, over_smtp: MailServer
 ) -> None:
-    """One mail to the contact, answers to the owner, a note with its words on the deal, no draft beside it."""
+    """One mail to the contact, answers to the owner, a note with its words on the deal, no draft."""
     deal_id = await stuck(sales)
 
     end = await asked(desk, deal_id)
@@ -75,7 +75,7 @@ async def test_it_is_really_sent_and_the_deal_says_so(
 async def test_in_doubt_it_is_never_sent_again(
     world: Any, desk: Any, sales: Any, over_smtp: MailServer, what: Any
 ) -> None:
-    """The server took it and its answer was lost: quarantined, a person looks; task and all else are done once."""
+    """The server took it and its answer was lost: quarantined for a person; the other steps are done once."""
     deal_id = await stuck(sales)
     over_smtp.after_data = what
     event_id = await desk.record(FOLLOW_UP_DUE, deal_id, **ASKED)
@@ -89,7 +89,7 @@ async def test_in_doubt_it_is_never_sent_again(
     (key,) = await quarantined(desk)
     assert key.startswith(f"email:{deal_id}:follow_up:qualification:")
     assert len(tasks(world)) == 1 and "not known whether the e-mail was sent" in tasks(world)[0]
-    # Asked again without anybody having looked: still not sent.
+    # Requested again without a check by a person: still not sent.
     again = await desk.do(follow_up, FOLLOW_UP_DUE, deal_id, **ASKED)
     assert again.state == "ignored" and len(over_smtp.taken) == 1
 
@@ -97,7 +97,7 @@ async def test_in_doubt_it_is_never_sent_again(
 async def test_released_by_a_person_it_is_sent(
     world: Any, desk: Any, sales: Any, over_smtp: MailServer
 ) -> None:
-    """Somebody looked into the log, it was not there: released and retried, it goes out, and no second task comes."""
+    """A person checked the log, it was not there: released and retried, it goes out, and no second task comes."""
     deal_id = await stuck(sales)
     over_smtp.after_data = hang_up
     event_id = await desk.record(FOLLOW_UP_DUE, deal_id, **ASKED)
@@ -124,7 +124,7 @@ async def test_released_by_a_person_it_is_sent(
 async def test_a_refusal_stops_the_mail_not_the_task(
     world: Any, desk: Any, sales: Any, over_smtp: MailServer, command: str, reply: str
 ) -> None:
-    """The owner's task is made and says why there is no mail; the deal's other events are not held up."""
+    """The owner's task is made and says why there is no mail; the deal's other events are not delayed."""
     over_smtp.replies[command] = reply
     end = await asked(desk, await stuck(sales))
     assert end.state == "done" and over_smtp.taken == []
@@ -165,7 +165,7 @@ async def test_who_gets_none(
     says: str,
     how: str,
 ) -> None:
-    """Opted out, bounced, no address, ours, a hole in the text: no mail either way, and the task says why."""
+    """Opted out, bounced, no address, ours, a gap in the text: no e-mail either way, and the task says why."""
     if how == "hubspot":
         s.mail, s.settings = None, s.settings.model_copy(update={"follow_up_email": "hubspot"})
     ada = {"email": "ada@analytical-engines.example", "firstname": "Ada", "lastname": "Byron"}
@@ -194,7 +194,7 @@ async def test_the_decision_maker_is_written_to(world: Any, desk: Any, sales: An
 
 
 async def test_once_in_a_stay_unless_it_could_not_be_written(world: Any, desk: Any, sales: Any) -> None:
-    """A hole in the text the first time, written the second, not again the third; in the next stage its own."""
+    """A gap in the text the first time, written the second, not again the third; in the next stage its own."""
     deal_id = await stuck(sales, contact={"email": "ada@analytical-engines.example", "lastname": "Byron"})
     await asked(desk, deal_id)
     assert world.records("emails") == []
@@ -218,20 +218,20 @@ def _unlabelled(sales: Any, deal_id: str, label: str) -> dict[str, Any]:
 
 
 async def test_a_contact_is_needed(world: Any, desk: Any, sales: Any) -> None:
-    """Nobody on the deal: nobody is guessed."""
+    """Without a contact on the deal there is no e-mail."""
     await asked(desk, await stuck(sales, contact=None))
     assert world.records("emails") == [] and "the deal has no contact" in tasks(world)[0]
 
 
 async def test_a_template_that_is_not_there(world: Any, desk: Any, sales: Any, s: Any) -> None:
-    """The process names one that nobody wrote: said in the task, not an event that fails."""
+    """The process names a template that does not exist: reported in the task, the event does not fail."""
     s.emails = {}
     assert (await asked(desk, await stuck(sales))).state == "done"
     assert "there is no e-mail template figures_from_others" in tasks(world)[0]
 
 
 async def test_off_means_off(world: Any, desk: Any, sales: Any, s: Any) -> None:
-    """No draft, no mail, no word of it."""
+    """No draft, no e-mail, and no mention in the task."""
     s.settings = s.settings.model_copy(update={"follow_up_email": "off"})
     await asked(desk, await stuck(sales))
     assert world.records("emails") == [] and "e-mail" not in tasks(world)[0]
@@ -255,7 +255,7 @@ async def test_a_change_of_settings_writes_no_second_one(
 
 
 async def test_hubspot_away_is_waited_for(world: Any, desk: Any, sales: Any) -> None:
-    """A draft is HubSpot's as all the rest: nothing is done by halves and told as done."""
+    """HubSpot is unavailable for the draft: the event is retried, nothing is half done."""
     deal_id = await stuck(sales)
     world.fault(
         "hub",
@@ -275,7 +275,7 @@ async def test_hubspot_away_is_waited_for(world: Any, desk: Any, sales: Any) -> 
 
 
 async def test_a_key_that_may_not_write_emails(world: Any, desk: Any, sales: Any) -> None:
-    """403 on the draft alone: the task says it; the deal's events are not held up for want of a scope."""
+    """403 on the draft alone: the task says it; the deal's events are not held up by a missing scope."""
     deal_id = await stuck(sales)
     world.fault("hub", "status", r"/objects/[^/]+/emails$", method="POST", status=403, times=20)
     assert (await asked(desk, deal_id)).state == "done"

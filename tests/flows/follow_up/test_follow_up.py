@@ -1,4 +1,4 @@
-"""A deal that is stuck: from the event that was given up to one task for the deal's owner."""
+"""A stuck deal: from the dead-lettered event to one task for the deal's owner."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ TASKS = r"/objects/[^/]+/tasks$"
 
 
 async def _dead_letter(desk: Any, deal_id: str, problem: Exception = REFUSED) -> int:
-    """An event of this deal is given up; its id."""
+    """Dead-letter an event of this deal; returns its id."""
     event_id: int = await desk.record("contract.due", deal_id)
     (event,) = await desk.claim([event_id])
     assert (await fail(event, problem, desk.s)).state == "dead"
@@ -61,7 +61,7 @@ async def test_the_owner_gets_one_task(world: Any, desk: Any, sales: Any, proble
 
 
 async def test_without_an_owner_it_is_nobodys(world: Any, desk: Any, sales: Any) -> None:
-    """No owner on the deal: the task is there all the same."""
+    """No owner on the deal: there is still a task."""
     deal_id = await sales.deal("closing", hubspot_owner_id="")
     await _dead_letter(desk, deal_id)
     stuck = await _stuck(desk)
@@ -88,7 +88,7 @@ async def test_a_task_in_doubt_is_one_task(world: Any, desk: Any, sales: Any, ki
 
 
 async def test_hubspot_away_parks_it_like_any_other(world: Any, desk: Any, sales: Any) -> None:
-    """Not given up: parked, and done once HubSpot is back. It never asks for a task about itself."""
+    """Not dead: parked, and done once HubSpot is back. It never creates a task about itself."""
     deal_id = await sales.deal("closing")
     await _dead_letter(desk, deal_id)
     (event,) = await desk.claim([(await _stuck(desk)).id])
@@ -130,7 +130,7 @@ async def test_the_dead_row_does_not_block_it(desk: Any, sales: Any) -> None:
 
 
 async def test_without_a_deal_there_is_no_task(desk: Any) -> None:
-    """A lead that never became a deal has nobody to tell in HubSpot."""
+    """A lead that never became a deal has nobody to notify in HubSpot."""
     event_id = await desk.record("lead.received", None, lane="lead:x")
     (event,) = await desk.claim([event_id])
 
@@ -139,8 +139,8 @@ async def test_without_a_deal_there_is_no_task(desk: Any) -> None:
     assert await desk.open_events() == []
 
 
-async def test_an_outcome_for_a_person_tells_the_owner_too(desk: Any, sales: Any) -> None:
-    """Not a failure, but read and found to need a person: dead all the same."""
+async def test_an_outcome_for_a_person_notifies_the_owner_too(desk: Any, sales: Any) -> None:
+    """Not a failure, but a person is needed: dead too."""
     deal_id = await sales.deal("closing")
     (event,) = await desk.claim([await desk.record("signature.event", deal_id, lane="request:r")])
 
@@ -153,7 +153,7 @@ async def test_an_outcome_for_a_person_tells_the_owner_too(desk: Any, sales: Any
 
 
 async def test_put_right_meanwhile_or_gone(world: Any, desk: Any, sales: Any) -> None:
-    """Tried again by a person before the owner was told, or a deal that is no more: nothing is written."""
+    """Retried by a person before the owner was notified, or a deleted deal: nothing is written."""
     deal_id = await sales.deal("closing")
     event_id = await _dead_letter(desk, deal_id)
     stuck = await _stuck(desk)
@@ -171,7 +171,7 @@ async def test_put_right_meanwhile_or_gone(world: Any, desk: Any, sales: Any) ->
 
 
 async def test_its_replay_makes_no_second_task(world: Any, desk: Any, sales: Any) -> None:
-    """The task is keyed by the event that was given up."""
+    """The task is keyed by the dead event."""
     deal_id = await sales.deal("closing")
     await _dead_letter(desk, deal_id)
     stuck = await _stuck(desk)
@@ -190,7 +190,7 @@ async def test_failures_are_counted_in_a_row(desk: Any, sales: Any) -> None:
     states = []
     for n in range(10):
         (event,) = await desk.claim([event_id])
-        if n < 2:  # the worker died: the lease runs out, nobody settles
+        if n < 2:  # the worker died: the lease expires, nobody settles
             async with desk.s.ledger.write() as tx:
                 await tx.execute(tables.inbox.update().values(lease_until=desk.s.clock()))
             continue
@@ -207,7 +207,7 @@ async def test_failures_are_counted_in_a_row(desk: Any, sales: Any) -> None:
 
 
 async def test_the_wait_grows_with_failures_not_with_tries(desk: Any, sales: Any) -> None:
-    """Held for weeks and looked at a hundred times, a first failure waits as a first one."""
+    """Held for weeks and checked a hundred times, a first failure waits as a first one."""
     deal_id = await sales.deal("closing")
     event_id = await desk.record("contract.due", deal_id)
     async with desk.s.ledger.write() as tx:

@@ -1,4 +1,4 @@
-"""Reminders of an unsigned contract: those whose turn it is, not within the hour, once, read back in doubt."""
+"""Reminders of an unsigned contract: to signers in turn, not within the hour, once, read back when unknown."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ async def sent(world: Any, desk: Any, sales: Any) -> tuple[str, str]:
 
 
 def reminded(world: Any, deal_id: str) -> list[str]:
-    """Whom Dropbox Sign has reminded, in order."""
+    """The signers reminded by Dropbox Sign, in order."""
     (request,) = world.requests(deal_id)
     return [row["text"].split()[-1] for row in request["history"] if row["text"].startswith("Reminder to")]
 
@@ -41,12 +41,12 @@ async def asked(desk: Any, deal_id: str) -> Any:
 
 
 def why(end: Any) -> str:
-    """What was said of the reminder."""
+    """The reported step of the reminder."""
     return next(step.why for step in end.steps if "remind" in step.what)
 
 
 async def test_only_those_whose_turn_it_is(world: Any, desk: Any, sent: tuple[str, str]) -> None:
-    """First the client; after that signature our counter-signer; once a follow-up, a task beside it."""
+    """First the client; after that signature our counter-signer; once per follow-up, with a task."""
     deal_id, request_id = sent
     end = await asked(desk, deal_id)
     assert end.state == "done" and reminded(world, deal_id) == [ADA]
@@ -59,7 +59,7 @@ async def test_only_those_whose_turn_it_is(world: Any, desk: Any, sent: tuple[st
 
 
 async def test_not_within_the_hour(world: Any, desk: Any, sent: tuple[str, str]) -> None:
-    """Somebody has reminded them by hand half an hour ago: Dropbox Sign is not even asked."""
+    """Somebody has reminded them by hand half an hour ago: Dropbox Sign is not called."""
     deal_id, request_id = sent
     await desk.s.esign.client.remind(request_id, ADA)
     world.advance(0.5 * HOUR_S)
@@ -73,7 +73,7 @@ async def test_not_within_the_hour(world: Any, desk: Any, sent: tuple[str, str])
 
 
 async def test_refused_by_the_vendor_is_no_failure(world: Any, desk: Any, sent: tuple[str, str]) -> None:
-    """A reminder that its own robot sent meanwhile: the vendor's no is told, the task is made."""
+    """A reminder that its own robot sent meanwhile: the vendor's refusal is reported, the task is made."""
     deal_id, _ = sent
     world.fault("sign", "status", REMIND, status=400)
     end = await asked(desk, deal_id)
@@ -111,7 +111,7 @@ async def test_stopped_after_the_reminder(world: Any, desk: Any, sent: tuple[str
 
 @pytest.mark.parametrize("does", ["bounce", "decline", "cancel", "none"])
 async def test_nobody_to_remind(world: Any, desk: Any, sales: Any, sent: tuple[str, str], does: str) -> None:
-    """The address bounced, the contract was declined or cancelled, or there is none: said, and a task all the same."""
+    """The address bounced, the contract was declined or cancelled, or missing: reported, and there is still a task."""
     deal_id, request_id = sent
     if does == "cancel":
         await desk.s.esign.cancel(request_id, before_send=nothing_to_check)

@@ -1,4 +1,4 @@
-"""Deals that do not get on, against the stand-ins on virtual time: from the sweep to task, draft, reminder and flag."""
+"""Stalled deals, against the stand-ins on virtual time: from the sweep to task, draft, reminder and flag."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ async def watched(world: Any, s: Any) -> None:
 
 
 async def day(desk: Any, days: float = 1) -> Any:
-    """Time passes; the mirror is brought up to date; the daily look is taken, and all that it asks for is handled."""
+    """Let time pass, sync the mirror, run the daily follow-up and handle its events."""
     desk.s_world.advance(days * DAY_S)
     return await now(desk)
 
 
 async def now(desk: Any) -> Any:
-    """The daily look, and what it asks for. Its `ended` are the outcomes."""
+    """The daily run and its events. `ended`: their outcomes."""
     await sync_deals.sweep(desk.s)
     found = await follow_up_sweep.sweep(desk.s)
     found.ended = list((await desk.work(follow_up, await desk.claim(kinds=[FOLLOW_UP_DUE]))).values())
@@ -58,7 +58,7 @@ def flag_of(world: Any, deal_id: str) -> str:
 
 
 def logged(world: Any, deal_id: str, kind: str = "calls", **values: str) -> str:
-    """Something took place on the deal now."""
+    """Log an activity on the deal now."""
     at = world.now().isoformat(timespec="milliseconds")
     links = [{"to_type": "deals", "to_id": deal_id}]
     found: str = world.rep(kind, create=True, properties={"hs_timestamp": at, **values}, associations=links)[
@@ -108,7 +108,7 @@ async def test_task_and_draft_after_five_days(world: Any, desk: Any, sales: Any)
 
 
 async def test_never_twice_for_one_cause(world: Any, desk: Any, sales: Any) -> None:
-    """Looked at again and again on the same day and on the next four: nothing more; then the second follow-up."""
+    """Checked repeatedly on the same day and on the next four: nothing more; then the second follow-up."""
     deal_id = await stuck_deal(sales)
     await day(desk, 5)
     for _ in range(3):
@@ -149,7 +149,7 @@ async def test_a_finished_task_makes_way_for_the_next(world: Any, desk: Any, sal
 async def test_recent_activity_is_a_veto(
     world: Any, desk: Any, sales: Any, kind: str, values: dict[str, str]
 ) -> None:
-    """Whatever somebody did with the deal in the last two days, though the process asks for no activity at all."""
+    """Whatever somebody did with the deal in the last two days, although the process needs no activity."""
     deal_id = await stuck_deal(sales)
     world.advance(4 * DAY_S)
     on, record_id = f"{world.now():%Y-%m-%d}", logged(world, deal_id, kind, **values)
@@ -180,7 +180,7 @@ async def test_what_we_write_is_no_activity(world: Any, desk: Any, sales: Any) -
 
 
 async def test_an_event_that_was_overtaken_does_nothing(world: Any, desk: Any, sales: Any) -> None:
-    """Asked for in the morning, handled after a call, a move, or once it was met: judged by what is there then."""
+    """Asked for in the morning, handled after a call, a move, or once it was met: judged by the state at that time."""
     observed = tuple(x.model_copy(update={"mode": "observe"}) for x in desk.s.process.stages)
     desk.s.process = desk.s.process.model_copy(update={"stages": observed})
     for happens in ("call", "moved", "met"):
@@ -236,7 +236,7 @@ async def test_only_stays_from_the_first_start_on(world: Any, desk: Any, sales: 
 
 
 async def test_flagged_after_three_and_then_left_alone(world: Any, desk: Any, sales: Any) -> None:
-    """Three follow-ups in a row without progress: the deal says so, is listed, and nobody nags any more."""
+    """Three follow-ups in a row without progress: the deal says so, is listed, and there are no more follow-ups."""
     deal_id = await stuck_deal(sales)
     for _ in range(2):
         await day(desk, 5)
@@ -294,7 +294,7 @@ async def test_the_flag_is_taken_back(world: Any, desk: Any, sales: Any, why: st
 
 
 async def test_without_the_property_it_is_listed_all_the_same(world: Any, desk: Any, sales: Any) -> None:
-    """HubSpot was not provisioned since the update: said, and not an event that fails for ever."""
+    """HubSpot was not provisioned since the update: reported, and the event does not fail forever."""
     deal_id = await stuck_deal(sales)
     world.hub.delete("/crm/v3/properties/deals/dealflow_flag", headers={"Authorization": "Bearer x"})
     for _ in range(3):
@@ -309,7 +309,7 @@ async def test_without_the_property_it_is_listed_all_the_same(world: Any, desk: 
 @pytest.mark.parametrize("path", [EMAILS, TASKS, r"/deals/\d+$"])
 @pytest.mark.parametrize("kind", ["status_before", "status_after", "reset_after"])
 async def test_in_doubt_it_is_done_once(world: Any, desk: Any, sales: Any, path: str, kind: str) -> None:
-    """The answer to draft, task or flag is lost, before or after it took effect: the next try brings it to its end."""
+    """The answer to draft, task or flag is lost, before or after it took effect: the next try finishes it."""
     deal_id = await stuck_deal(sales)
     first = path == EMAILS  # it is written with the first follow-up, the flag set with the third
     for _ in range(0 if first else 2):
@@ -324,7 +324,7 @@ async def test_in_doubt_it_is_done_once(world: Any, desk: Any, sales: Any, path:
     world.clear_faults()
     if isinstance(found.ended[0], Exception):
         assert isinstance(found.ended[0], TransientError)
-        logged(world, deal_id)  # what was begun is brought to its end, veto or not
+        logged(world, deal_id)  # what was begun is finished, veto or not
         (event,) = await desk.open_events(FOLLOW_UP_DUE)
         assert (await desk.run(follow_up, event.id)).state == "done"
 
@@ -338,7 +338,7 @@ async def test_in_doubt_it_is_done_once(world: Any, desk: Any, sales: Any, path:
 
 async def test_killed_in_between(world: Any, desk: Any, sales: Any) -> None:
     """Stopped after the draft and before the task: whoever takes the event over makes the task, and no second draft;
-    the daily look does not ask a second time meanwhile.
+    the daily run does not create a second event meanwhile.
     """
     deal_id = await stuck_deal(sales)
     world.fault("hub", "status", TASKS, method="POST", status=401)
@@ -387,7 +387,7 @@ async def test_many_deals_are_read_in_bulk(world: Any, desk: Any, sales: Any) ->
 
 
 async def test_nobody_owns_it(world: Any, desk: Any, sales: Any) -> None:
-    """Without an owner there is a task for nobody, and no e-mail: the reason stands in the task."""
+    """Without an owner there is an unassigned task and no e-mail: the reason is in the task."""
     deal_id = await stuck_deal(sales, hubspot_owner_id="")
     await day(desk, 5)
     (task,) = on_deal(world, deal_id, "tasks")

@@ -39,7 +39,7 @@ def process_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 def use(s: Any, path: Path) -> None:
-    """This process is in force from now on."""
+    """Use this process from now on."""
     s.process = parse_process(yaml.safe_load(path.read_text()))
     s._portal = None
 
@@ -50,7 +50,7 @@ def buyer(number: int) -> dict[str, str]:
 
 
 def log(world: Any, kind: str, deal_id: str, at: datetime, **properties: str) -> str:
-    """Somebody logs an activity on the deal."""
+    """Log an activity on the deal."""
     row = {
         "object_type": kind,
         "properties": {"hs_timestamp": at.isoformat(), **properties},
@@ -83,7 +83,7 @@ async def test_a_ready_deal_is_open_with_a_record_for_each_criterion(world: Any,
 
 
 async def test_a_shut_gate_says_the_smallest_set(world: Any, s: Any, sales: Any) -> None:
-    """What is missing, who supplies it and for which criteria, for the asked stage; one label serves two criteria."""
+    """What is missing, who provides it and for which criteria, for the asked stage; one label serves two criteria."""
     deal_id = await sales.deal("qualification", contact=None, items=(), proposal=False)
 
     told = (await explain_deal(s, deal_id, "closing")).as_json()
@@ -99,7 +99,7 @@ async def test_a_shut_gate_says_the_smallest_set(world: Any, s: Any, sales: Any)
 async def test_activities_are_those_that_took_place(
     world: Any, s: Any, sales: Any, process_file: Any
 ) -> None:
-    """Open tasks, missed calls, cancelled meetings, planned ones and our own notes are none; the deal's others are."""
+    """Open tasks, missed calls, cancelled and planned meetings and our own notes do not count; other activities do."""
     use(s, process_file(need_stated={"activity": "any", "since": "stage_entry"}))
     deal_id = await sales.deal("qualification")
     other = await sales.deal("qualification", contact=buyer(1))
@@ -153,7 +153,7 @@ async def test_each_type_of_activity_counts(
 
 
 async def test_nobody_pays_for_activities_that_nobody_asks_for(world: Any, s: Any, sales: Any) -> None:
-    """The shipped process asks for none: no call is made for them, and no history is read."""
+    """The shipped process needs none: no call is made for them, and no history is read."""
     deal_id = await sales.deal("qualification")
     await s.portal()
     world.forget_calls()
@@ -186,7 +186,7 @@ async def test_optional_roles_open_a_gate(
 
 
 async def test_the_unproven_are_found_in_bulk(world: Any, s: Any, sales: Any) -> None:
-    """Deals that stand further than their proof reaches; not those that are fine, lost, or just beginning."""
+    """Deals in a stage without its proof; not those with proof, lost ones, or new ones."""
     late = await sales.deal("closing", labels=())
     early = await sales.deal("development", contact=buyer(1), dealflow_need="")
     unsigned = await sales.deal("won", contact=buyer(2))
@@ -222,7 +222,7 @@ async def test_a_signed_contract_proves_the_signature(world: Any, desk: Any, sal
 async def test_a_held_contract_names_the_smallest_set(
     world: Any, desk: Any, sales: Any, process_file: Any
 ) -> None:
-    """Several criteria, or a choice: one more line; a single plain criterion says it already."""
+    """Several criteria, or alternatives, add a line; a single plain criterion needs none."""
     deal_id = await sales.deal("closing", labels=())
     one = await desk.do(send_contract, "contract.due", deal_id)
     assert not any("smallest" in reason for reason in one.reasons)
@@ -249,7 +249,7 @@ async def test_no_such_deal(world: Any, s: Any, deal_id: str) -> None:
 
 
 async def test_no_such_stage_and_no_stage_at_all(world: Any, s: Any, sales: Any) -> None:
-    """The stages there are; or that one must be named for a deal of another pipeline."""
+    """The error lists the stages, or says that a deal of another pipeline needs one."""
     deal_id = await sales.deal("closing", pipeline="default", dealstage="appointmentscheduled")
     with pytest.raises(ExplainError, match="there is no stage 'nowhere': there are prospecting, "):
         await explain_deal(s, deal_id, "nowhere")
@@ -332,10 +332,8 @@ async def test_the_deal_page(
     assert "no deal 999999" in (await gate.get("/deals/999999", auth=OPS)).text
 
 
-async def test_the_deal_page_tells_what_is_in_its_way(
-    world: Any, env: dict[str, str], make_gate: Any
-) -> None:
-    """No HubSpot token: which setting to set. HubSpot refuses: so it says, and not with what token."""
+async def test_the_deal_page_reports_errors(world: Any, env: dict[str, str], make_gate: Any) -> None:
+    """No HubSpot token: which setting to set. HubSpot refuses: this is reported, without the token."""
     gate = make_gate(**{**env, "DEALFLOW_HUBSPOT_TOKEN": ""})
     answer = await gate.get("/deals/1", auth=OPS)
     assert answer.status_code == 503 and "DEALFLOW_HUBSPOT_TOKEN" in answer.text
@@ -348,5 +346,5 @@ async def test_the_deal_page_tells_what_is_in_its_way(
 
 
 def test_the_shipped_process_asks_for_no_optional_label() -> None:
-    """Nobody who upgrades gets labels in HubSpot that they did not ask for."""
+    """An upgrade does not add labels to HubSpot by itself."""
     assert set(load_process(Settings()).role_labels) == {"signer", "decision_maker"}

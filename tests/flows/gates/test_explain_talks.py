@@ -44,14 +44,14 @@ def content(**evidence: dict[str, Any]) -> dict[str, Any]:
 
 
 def use(s: Any, **evidence: dict[str, Any]) -> SalesProcess:
-    """This process is in force from now on."""
+    """Use this process from now on."""
     s.process, s._portal = parse_process(content(**evidence)), None
     found: SalesProcess = s.process
     return found
 
 
 def filled(process: SalesProcess, *empty: str) -> str:
-    """The form as somebody fills it in, but for these headings."""
+    """The form filled in, except for these headings."""
     lines = blank("discovery", process.call_notes["discovery"]).splitlines()
     return "".join(
         f"<p>{line} {SECRET if line.endswith(':') and line[:-1] not in empty else ''}</p>" for line in lines
@@ -161,7 +161,7 @@ async def test_a_plan_is_asked_of_owners_who_use_it(planned: Any, s: Any, sales:
     assert lacking.missing == "plan mutual: deal property plan_go_live_on to be today or a later day"
 
 
-async def test_what_to_give_the_buyer_is_told_with_the_explanation(
+async def test_materials_are_shown_with_the_explanation(
     world: Any,
     s: Any,
     sales: Any,
@@ -170,7 +170,7 @@ async def test_what_to_give_the_buyer_is_told_with_the_explanation(
     run_dealflow: Callable[..., Any],
     make_gate: Callable[..., Any],
 ) -> None:
-    """The materials of the stage that the deal stands in: in JSON, in the terminal, on the deal's page."""
+    """The materials of the stage of the deal: in JSON, in the terminal, on the deal's page."""
     file = tmp_path / "process.yaml"
     file.write_text(yaml.safe_dump(content()))
     use(s)

@@ -1,4 +1,4 @@
-"""Robot reps and robot automations move deals past their gates on the stand-in; what they find there afterwards."""
+"""Simulated reps and automations move deals past their gates on the stand-in, and the guard reacts."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ ALL = ("passed", "skipped", "unproven", "overridden", "fight")
 
 
 class Guarded:
-    """A portal with reps, and what the guard makes of them."""
+    """A portal with reps, and the guard's results."""
 
     def __init__(self, world: Any, desk: Any, sales: Any) -> None:
         self.world, self.desk, self.sales, self.s = world, desk, sales, desk.s
@@ -51,7 +51,7 @@ class Guarded:
         await sync_deals.sweep(self.s)
 
     async def guard(self) -> list[Outcome]:
-        """Handle all that is due, in order, as a worker would; how the judgements ended."""
+        """Handle all that is due, in order, as a worker would; returns the guard's outcomes."""
         ends = []
         while claimed := await self.desk.claim():
             for event in claimed:
@@ -68,7 +68,7 @@ class Guarded:
             return [e for e in await inbox.listing(tx, limit=1000) if e.kind == kind]
 
     async def moved(self, deal_id: str, stage: str) -> list[Outcome]:
-        """A rep drags the deal; within one sync it is judged."""
+        """A rep moves the deal; within one sync it is judged."""
         await self.sales.move(deal_id, stage)
         await self.sync()
         return await self.guard()
@@ -113,7 +113,7 @@ class Guarded:
 
 @pytest.fixture
 def where(settings: Any, stand_ins: Any) -> dict[str, str]:
-    """The environment in which the command line finds this test's ledger and stand-ins."""
+    """The environment in which the command line uses this test's ledger and stand-ins."""
     return {
         "DEALFLOW_HOME": str(settings.home),
         "DEALFLOW_HUBSPOT_BASE_URL": stand_ins.hubspot_url,
@@ -129,7 +129,7 @@ async def guarded(world: Any, desk: Any, sales: Any) -> Guarded:
     return found
 
 
-async def test_warn_tells_the_owner_once(guarded: Guarded) -> None:
+async def test_warn_notifies_the_owner_once(guarded: Guarded) -> None:
     """Mode warn: a rep skips to Presentation without positions; one task says what is missing, the deal stays."""
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
 
@@ -171,7 +171,7 @@ async def test_observe_counts_only(guarded: Guarded) -> None:
 
 
 async def test_revert_moves_back_and_says_why(guarded: Guarded) -> None:
-    """Mode revert: the deal goes back to where it came from, once, with a task; what the stage would do is not done."""
+    """Mode revert: the deal goes back to where it came from, once, with a task; the action of the stage is not done."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
 
@@ -184,12 +184,12 @@ async def test_revert_moves_back_and_says_why(guarded: Guarded) -> None:
     (due,) = await guarded.events("contract.due")
     assert due.state == "ignored" and not guarded.world.requests(deal_id)
     await guarded.sync()
-    assert await guarded.guard() == []  # our own move back calls for nothing
+    assert await guarded.guard() == []  # our own move back causes nothing
     assert await guarded.sales.stage_of(deal_id) == "qualification" and len(guarded.tasks(deal_id)) == 1
 
 
 async def test_our_move_back_does_not_present_again(guarded: Guarded) -> None:
-    """Moved back into Presentation: the rep did not come there again, so no proposal is made once more."""
+    """Moved back into Presentation: this is not a new entry by the rep, so no second proposal is made."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("development", labels=("Decision maker",), proposal=False)
     await guarded.moved(deal_id, "presentation")
@@ -203,7 +203,7 @@ async def test_our_move_back_does_not_present_again(guarded: Guarded) -> None:
 
 
 async def test_a_skip_with_all_proof_is_named_not_undone(guarded: Guarded) -> None:
-    """Everything is there, a stage was left out: a note names it, and the deal stays, in revert mode, too."""
+    """All proof exists, but a stage was skipped: a note names it, and the deal stays, in revert mode, too."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", proposal=False)
 
@@ -214,7 +214,7 @@ async def test_a_skip_with_all_proof_is_named_not_undone(guarded: Guarded) -> No
     assert await guarded.sales.stage_of(deal_id) == "presentation"
 
 
-async def test_step_by_step_nobody_is_told(guarded: Guarded) -> None:
+async def test_step_by_step_nobody_is_notified(guarded: Guarded) -> None:
     """A deal that goes through its stages with proof leaves decisions with proofs, and nothing in HubSpot."""
     deal_id = await guarded.deal("prospecting", proposal=False)
     for stage in ("qualification", "development", "presentation"):
@@ -230,7 +230,7 @@ async def test_step_by_step_nobody_is_told(guarded: Guarded) -> None:
 
 
 async def test_an_override_lets_the_deal_stand_and_is_counted(guarded: Guarded) -> None:
-    """Not moved back, nobody told, counted, and never named where everybody looks; taken back it ends."""
+    """Not moved back, nobody notified, but counted, without the person's name; revoking ends it."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
     override = await guarded.override(deal_id, days=14)
@@ -317,7 +317,7 @@ async def test_an_override_needs_a_person_a_reason_and_a_deal(
     code: int,
     says: str,
 ) -> None:
-    """Without them nothing is granted, and the text says what is wanting."""
+    """Without them nothing is granted, and the text says what is missing."""
     refused = run_dealflow("guard", "override", *arguments, **where)
     assert refused.returncode == code and says in refused.stderr, refused.stderr
     async with guarded.s.ledger.read() as tx:
@@ -337,7 +337,7 @@ async def test_an_expired_override_is_none(guarded: Guarded) -> None:
 
 
 async def test_automations_that_fight_are_stopped(guarded: Guarded) -> None:
-    """A workflow moves the deal on, we move it back, it moves it on again: told once, and nothing of ours any more."""
+    """A workflow moves the deal on, we move it back, it moves it on again: reported once, then we do nothing."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
 
@@ -352,7 +352,12 @@ async def test_automations_that_fight_are_stopped(guarded: Guarded) -> None:
     assert len(await guarded.events("contract.due")) == before  # the action of the stage is withheld
     fights = [t for t in guarded.tasks(deal_id) if t["hs_task_subject"].startswith("Automations fight")]
     assert len(fights) == 1 and "One of them is dealflow" in fights[0]["hs_task_body"]
-    for stage in ("qualification", "closing", "qualification", "closing"):  # it goes on: nothing new is said
+    for stage in (
+        "qualification",
+        "closing",
+        "qualification",
+        "closing",
+    ):  # it continues: nothing new is reported
         await guarded.automation_moves(deal_id, stage)
     fights = [t for t in guarded.tasks(deal_id) if t["hs_task_subject"].startswith("Automations fight")]
     assert len(fights) == 1 and await guarded.sales.stage_of(deal_id) == "closing"
@@ -394,7 +399,7 @@ async def test_what_stood_there_before_is_left_alone(guarded: Guarded) -> None:
 
 
 async def test_a_deal_that_moved_on_is_left_alone(guarded: Guarded) -> None:
-    """Between the sync and the judgement the rep took it back: nothing is written."""
+    """Between the sync and the judgement the rep moved it back: nothing is written."""
     guarded.set_mode("revert")
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
     await guarded.sales.move(deal_id, "closing")
@@ -448,7 +453,7 @@ async def test_an_operator_asks_for_a_judgement(guarded: Guarded) -> None:
 
 
 async def test_explain_names_an_override_in_force(guarded: Guarded) -> None:
-    """By its number and last day, for the stage that it is for; whose it is stays in the ledger."""
+    """By its number and last day, for the stage that it is for; the person's name stays in the ledger."""
     deal_id = await guarded.deal("qualification", items=(), proposal=False)
     override = await guarded.override(deal_id, days=14)
 

@@ -20,7 +20,7 @@ def _buyer(number: int) -> dict[str, str]:
 
 
 async def test_the_list_in_markdown(world: Any, s: Any, sales: Any) -> None:
-    """By stage: deal with its link, what is not proven, what would do and who can bring it; no names."""
+    """By stage: deal with its link, what is not proven, the smallest set and who can provide it; no names."""
     bare = await sales.deal("closing", labels=())
     early = await sales.deal("development", contact=_buyer(1), dealflow_need="")
     done = report(await unproven(s))
@@ -50,7 +50,7 @@ async def test_what_is_kept_is_what_was_found(world: Any, s: Any, sales: Any) ->
 
 
 async def test_nothing_to_list(world: Any, s: Any) -> None:
-    """Said in a sentence."""
+    """Reported in a sentence."""
     text = list_markdown(report(await unproven(s)), s.process, utc_now())
     assert text.startswith("Every deal has the proof for the stage it stands in. Read ")
 
@@ -67,7 +67,7 @@ async def test_a_long_list_is_cut_and_says_so(world: Any, s: Any, sales: Any) ->
 
 
 async def test_a_stage_that_is_gone_from_the_process_is_listed_last(world: Any, s: Any, sales: Any) -> None:
-    """A kept list may be older than the process file: nothing is lost, the keys stand in for words."""
+    """A kept list may be older than the process file: nothing is lost, keys replace missing labels."""
     await sales.deal("closing", labels=())
     row = report(await unproven(s)).rows[0]
     gone = replace(row, stage="old", criteria=("was_asked",))
@@ -76,7 +76,7 @@ async def test_a_stage_that_is_gone_from_the_process_is_listed_last(world: Any, 
 
 
 async def test_one_deal_in_markdown(world: Any, s: Any, sales: Any) -> None:
-    """Where it stands, what opens the gate and who brings it, each criterion with its record's address and moment."""
+    """Its stage, what opens the gate and who provides it, each criterion with its record's address and moment."""
     deal_id = await sales.deal("discussion", labels=())
 
     text = deal_markdown(await explain_deal(s, deal_id), s.process)

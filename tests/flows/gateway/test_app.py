@@ -19,8 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import SettingsError
 from flows.gateway import ops_page
-from flows.ledger import contracts, follow_ups, inbox, mirror, presence
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, follow_ups, inbox, mirror, presence
 from flows.ledger.database import open_ledger
 from flows.ledger.inbox import NewEvent
 from flows.ledger.mirror import MirrorRow
@@ -41,7 +40,7 @@ BEARER = {"Authorization": "Bearer test-leads-token"}
     ],
 )
 def test_a_missing_secret_stops_the_start(make_gate: Any, environment: dict[str, str], named: str) -> None:
-    """A route that is wanted but cannot verify anybody: no start, and the setting is named."""
+    """An enabled route without its secret: the gateway does not start and names the setting."""
     with pytest.raises(SettingsError, match=named):
         make_gate(**environment)
 
@@ -63,7 +62,7 @@ async def test_what_has_no_secret_is_not_there(gate: Any) -> None:
 
 @from_env(DEALFLOW_LEADS_TOKEN="", DEALFLOW_LEADS_HMAC_SECRET="lead-secret")
 async def test_an_unset_token_opens_nothing(gate: Any) -> None:
-    """With only the HMAC set, no bearer, and above all no empty one, gets in."""
+    """With only the HMAC set, no bearer, and above all no empty one, is accepted."""
     for bearer in ("Bearer", "Bearer None", "bearer x"):
         answer = await gate.post("/leads", json=LEAD, headers={"Authorization": bearer})
         assert answer.status_code == 401
@@ -135,7 +134,7 @@ async def test_a_locked_ledger_acknowledges_nothing_and_recovers(gate: Any) -> N
 
 
 async def test_a_ledger_that_may_not_be_written_acknowledges_nothing(gate: Any) -> None:
-    """A disk that has gone read-only: 503, and /healthz says that the ledger is the trouble."""
+    """A disk that has gone read-only: 503, and /healthz reports the ledger."""
 
     @sa.event.listens_for(gate.ledger.engine.sync_engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
@@ -146,7 +145,7 @@ async def test_a_ledger_that_may_not_be_written_acknowledges_nothing(gate: Any) 
 
 
 async def test_a_ledger_that_is_gone_acknowledges_nothing(gate: Any) -> None:
-    """The tables are not there any more: 503 at the routes, at /metrics and at /healthz, never a bare crash."""
+    """The tables were dropped: 503 at the routes, at /metrics and at /healthz, never a bare crash."""
     with sqlite3.connect(gate.database) as db:
         for table in ("deliveries", "inbox", "counts", "workers"):
             db.execute(f"drop table {table}")
@@ -235,7 +234,7 @@ async def _furnish(gate: Any) -> None:
             await tx.execute(
                 sa.text("update inbox set due_at = '2099-01-01 00:00:00.000000' where state != 'dead'")
             )
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id="4122",
             kind="contract",
@@ -270,7 +269,7 @@ async def test_the_ops_page_shows_all_and_runs_nothing(gate: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["ops.html", "deals.html"])
-def test_each_value_has_its_heading_beside_it(name: str) -> None:
+def test_each_value_has_a_label(name: str) -> None:
     """On a phone, where rows become blocks: each cell carries a label, in every table of the page."""
     page = (Path(ops_page.__file__).parent / "pages" / name).read_text()
     assert re.findall(r"<td[^>]* data-l=", page) and not re.search(r"<td(?![^>]* data-l=)", page)
@@ -340,12 +339,12 @@ async def test_deals_to_disqualify_are_listed(gate: Any) -> None:
 
 
 async def test_no_alarm_without_a_cause(gate: Any) -> None:
-    """Nothing dead, nothing long parked: the page begins with the pipeline."""
+    """Without dead or long parked events the page begins with the pipeline."""
     assert "Needs a person" not in (await gate.get("/", auth=OPS)).text
 
 
 async def test_neither_secrets_nor_people_reach_the_log(gate: Any, caplog: Any) -> None:
-    """Whatever comes in, taken or refused or failing: no name, address, token, key or body in any log line."""
+    """For accepted, refused and failing deliveries: no name, address, token, key or body in any log line."""
     caplog.set_level(logging.DEBUG)
     await _all_three(gate)
     await gate.post("/leads", json={**LEAD, "company": ["Secret Buyer"]}, headers=BEARER)
@@ -387,15 +386,15 @@ async def test_a_burst_is_stored_whole(gate: Any) -> None:
 
 
 async def test_workers_are_woken(gate: Any) -> None:
-    """A stored event knocks at the UDP port of a worker of this machine at once."""
+    """A stored event sends a datagram to the UDP port of a worker of this machine at once."""
     loop = asyncio.get_running_loop()
     heard = asyncio.Event()
 
-    class Ear(asyncio.DatagramProtocol):
+    class WakeSocket(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr: Any) -> None:
             heard.set()
 
-    transport, _ = await loop.create_datagram_endpoint(Ear, local_addr=("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(WakeSocket, local_addr=("127.0.0.1", 0))
     await _worker(gate, wake_port=transport.get_extra_info("sockname")[1])
     try:
         await gate.post("/leads", json=LEAD, headers=BEARER)

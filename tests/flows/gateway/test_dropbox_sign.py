@@ -1,4 +1,4 @@
-"""Dropbox Sign's callbacks over real HTTP: proof, the exact answer, and what each becomes in the inbox."""
+"""Dropbox Sign's callbacks over real HTTP: verification, the exact answer, and the event in the inbox."""
 
 import base64
 import hashlib
@@ -65,7 +65,7 @@ def urlencoded(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("send_as", [multipart, as_json, urlencoded])
 async def test_every_form_is_taken_with_the_exact_answer(gate: Any, send_as: Any) -> None:
-    """Multipart, JSON or a plain form: 200, text/plain, and to the letter what the vendor counts as received."""
+    """Multipart, JSON or a plain form: 200, text/plain, and exactly the text that the vendor requires."""
     answer = await gate.post(PATH, **send_as(json.dumps(payload())))
 
     assert answer.status_code == 200 and answer.content == ANSWER.encode()
@@ -109,7 +109,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("how", REFUSED)
 async def test_nobody_unproven_gets_in(gate: Any, how: str) -> None:
-    """No key fits, or nothing to check: 401, not the magic answer, and nothing stays but a count."""
+    """No matching key, or no hash: 401 without the required answer, and only a count is stored."""
     sent = REFUSED[how]()
     if how == "hash of another type":
         told = json.loads(json.dumps(payload("signature_request_signed")))
@@ -143,7 +143,7 @@ async def test_too_large(gate: Any, chunked: bool) -> None:
     ("key", "status"), [(KEY, 200), ("old-key", 200), ("older-key", 200), ("oldest-key", 401)]
 )
 async def test_keys_may_be_rotated(gate: Any, key: str, status: int) -> None:
-    """While keys change, callbacks signed with any accepted one get in."""
+    """While keys change, callbacks signed with any accepted one are accepted."""
     assert (await gate.post(PATH, **multipart(json.dumps(payload(key=key))))).status_code == status
 
 
@@ -189,7 +189,7 @@ ODD = [
 async def test_odd_events_are_kept_and_acknowledged(
     gate: Any, event_type: str, request_part: Any, state: str
 ) -> None:
-    """Unknown types, missing requests, missing metadata: never a refusal, always a row that says what it is."""
+    """Unknown types, missing requests, missing metadata: never refused, always a row with the reason."""
     answer = await gate.post(PATH, **multipart(json.dumps(payload(event_type, request=request_part))))
 
     assert answer.text == ANSWER
@@ -212,7 +212,7 @@ async def test_odd_events_are_kept_and_acknowledged(
     ],
 )
 async def test_foreign_requests_join_no_deals_lane(gate: Any, metadata: dict[str, Any]) -> None:
-    """Requests that others sent, or whose marks are no marks of ours, wait in a lane of their own."""
+    """Requests that others sent, or without our metadata, have their own lane."""
     about = {"signature_request_id": "f" * 40, "metadata": metadata}
     answer = await gate.post(PATH, **multipart(json.dumps(payload(request=about))))
 
@@ -233,7 +233,7 @@ async def test_repeats_and_both_reporters_are_one_event(gate: Any) -> None:
 
 
 async def test_one_second_one_type_two_signers_are_two_events(gate: Any) -> None:
-    """The hash is the same for both; they are told apart by signer and request."""
+    """The hash is the same for both; they are distinguished by signer and request."""
     for signer, request_id in (("s1", "r1"), ("s2", "r1"), ("s1", "r2")):
         told = payload(request={"signature_request_id": request_id})
         told["event"]["event_metadata"]["related_signature_id"] = signer
@@ -244,7 +244,7 @@ async def test_one_second_one_type_two_signers_are_two_events(gate: Any) -> None
 
 @pytest.mark.parametrize("hexed", [False, True])
 async def test_a_proven_body_that_cannot_be_read_is_a_dead_letter(gate: Any, hexed: bool) -> None:
-    """Content-Sha256 proves the sender in either of its two forms: kept byte for byte, acknowledged, told."""
+    """Content-Sha256 proves the sender in either of its two forms: stored byte for byte, acknowledged, reported."""
     text = '{"event": {"event_type": "signature_request_sig'
     digest = hmac.new(KEY.encode(), text.encode(), hashlib.sha256)
     mark = base64.b64encode(digest.hexdigest().encode() if hexed else digest.digest()).decode()

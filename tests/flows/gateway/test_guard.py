@@ -1,4 +1,4 @@
-"""What the gateway shows of deals that were moved past their gate."""
+"""The gateway's display of deals that bypassed their gate."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,7 +52,7 @@ async def _judged(gate: Any) -> None:
 
 
 async def test_the_page_lists_deals_that_were_moved_past_their_gate(gate: Any) -> None:
-    """What was found, missing, skipped and done, in the process's words; entries that passed are no news."""
+    """What was found, missing, skipped and done, in the process's words; passed entries are not shown."""
     assert "Bypassed the gate" not in (await gate.get("/", auth=OPS)).text
     await _judged(gate)
 

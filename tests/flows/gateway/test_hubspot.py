@@ -1,4 +1,4 @@
-"""HubSpot's deliveries over real HTTP: what is refused, what is kept, and what it becomes in the inbox."""
+"""HubSpot's deliveries over real HTTP: refused and stored deliveries, and their events in the inbox."""
 
 import base64
 import hashlib
@@ -96,7 +96,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("how", REFUSED)
 async def test_nobody_unproven_gets_in(gate: Any, how: str) -> None:
-    """Unsigned, forged, stale or signed for another address: 401, and nothing stays but a count."""
+    """Unsigned, forged, stale or signed for another address: 401, and only a count is stored."""
     body = encoded(EVENT)
 
     answer = await gate.post(PATH, content=body, headers=REFUSED[how](body, gate.public + PATH))
@@ -146,7 +146,7 @@ BIG = 1024 * 1024
 
 
 async def test_too_large_by_its_own_word(gate: Any) -> None:
-    """More than 1 MiB announced: 413 before it is read, whoever signed it; nothing stays but a count."""
+    """More than 1 MiB announced: 413 before it is read, whoever signed it; only a count is stored."""
     body = b"[" + b" " * BIG + b"]"
 
     answer = await send(gate, body)
@@ -169,7 +169,7 @@ async def test_too_large_in_chunks(gate: Any) -> None:
 
 
 async def test_a_length_that_lies_small_does_not_help(gate: Any) -> None:
-    """An announced length of rubbish does not switch the limit off."""
+    """An invalid length header does not disable the limit."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode()
     )
@@ -315,7 +315,7 @@ async def test_every_event_finds_its_deal_or_is_ignored(
 
 
 async def test_a_merge_also_names_the_deal_that_is_gone(gate: Any) -> None:
-    """The mirror must learn that the merged deal is no more, so its id travels along."""
+    """The mirror must learn that the merged deal is no more, so its id is in the event."""
     merge = {
         "subscriptionType": "deal.merge",
         "primaryObjectId": 15,

@@ -1,4 +1,4 @@
-"""Leads over real HTTP: who may send, what is taken, and what is answered to those who must mend something."""
+"""Leads over real HTTP: authentication, accepted leads, and answers to leads with errors."""
 
 import hashlib
 import hmac
@@ -73,7 +73,7 @@ BODY = json.dumps(LEAD).encode()
     ],
 )
 async def test_nobody_unproven_gets_in(gate: Any, headers: dict[str, str]) -> None:
-    """No token, a wrong one, a wrong signature, one of another body: 401, nothing stays but a count."""
+    """No token, a wrong one, a wrong signature, one of another body: 401, only a count is stored."""
     raw = {k: v.encode("latin-1") for k, v in headers.items()}
     answer = await post(gate, content=BODY, headers=raw)
 
@@ -82,7 +82,7 @@ async def test_nobody_unproven_gets_in(gate: Any, headers: dict[str, str]) -> No
 
 
 async def test_the_token_is_not_kept(gate: Any) -> None:
-    """The stored headers of a lead do not hold what opens the door."""
+    """The stored headers of a lead do not contain the credentials."""
     await post(gate, json=LEAD, headers={**BEARER, "Cookie": "session=1", "User-Agent": "form"})
 
     kept = gate.rows("deliveries")[0]["headers"]
@@ -143,8 +143,8 @@ async def test_what_is_wrong_is_named(gate: Any, fields: dict[str, Any], field: 
         (b"&".join(b"f%d=1" % n for n in range(2000)), "application/x-www-form-urlencoded"),
     ],
 )
-async def test_what_cannot_be_read_is_told(gate: Any, body: bytes, kind: str) -> None:
-    """Bytes that are no lead, from a proven sender: 422, and kept as a dead letter with the reason."""
+async def test_what_cannot_be_read_is_reported(gate: Any, body: bytes, kind: str) -> None:
+    """Bytes that are not a lead, from a verified sender: 422, and kept as a dead letter with the reason."""
     answer = await post(gate, content=body, headers={**BEARER, "Content-Type": kind})
 
     assert answer.status_code == 422, answer.text
@@ -211,6 +211,6 @@ async def test_too_large(gate: Any, chunked: bool) -> None:
 
 
 async def test_only_posts(gate: Any) -> None:
-    """The routes do one thing."""
+    """Other methods are refused."""
     for path in ("/leads", "/webhooks/hubspot", "/webhooks/dropbox-sign"):
         assert (await gate.get(path)).status_code == 405

@@ -1,4 +1,4 @@
-"""Won deals on the stand-in: what their account managers find there, each once, whatever goes wrong on the way."""
+"""Won deals on the stand-in: their account managers get each thing once, whatever fails."""
 
 import json
 import re
@@ -13,8 +13,7 @@ from flows.deals import sync_deals
 from flows.deals.stage_entries import watch_from_now
 from flows.gates import guard_stage
 from flows.hand_over import hand_over
-from flows.ledger import contracts, inbox, stage_checks
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, inbox, stage_checks
 from flows.processes import HANDOVER_DUE, flow_for
 from flows.rules.outcome import Outcome
 from flows.rules.process.hand_over_plan import FollowOn, HandOver, HandOverTask
@@ -34,13 +33,13 @@ WORKSHOP = {"name": "Onboarding workshop", "quantity": "2", "price": "1800"}
 
 
 class Desk:
-    """The worker at its desk, and what account managers see of its work."""
+    """The worker, and its results as account managers see them."""
 
     def __init__(self, world: Any, desk: Any, sales: Any) -> None:
         self.world, self.desk, self.sales, self.s = world, desk, sales, desk.s
 
     def plan(self, **more: Any) -> None:
-        """The process file says this about won deals, too."""
+        """Change the hand-over of the process file."""
         plan = self.s.process.hand_over.model_copy(update=more)
         self.s.process = self.s.process.model_copy(update={"hand_over": plan})
 
@@ -50,7 +49,7 @@ class Desk:
         self.world.advance(2)
 
     async def sync(self) -> None:
-        """What the schedule does, and all that follows from it, in order."""
+        """Run the schedule and handle all its events, in order."""
         self.world.advance(5)
         await sync_deals.sweep(self.s)
         while claimed := await self.desk.claim():
@@ -64,13 +63,13 @@ class Desk:
         await self.sync()
 
     async def events(self) -> list[Any]:
-        """All hand-overs that were asked for, ended ones too, oldest first."""
+        """All hand-overs in the inbox, ended ones too, oldest first."""
         async with self.s.ledger.read() as tx:
             rows = await inbox.listing(tx, limit=1000)
         return sorted((e for e in rows if e.kind == HANDOVER_DUE), key=lambda e: e.id)
 
     async def now(self, deal_id: str) -> Any:
-        """An operator asks for it."""
+        """An operator requests it."""
         content = {"by": "operator"}
         return await self.desk.do(hand_over, HANDOVER_DUE, deal_id, source="operator", content=content)
 
@@ -80,7 +79,7 @@ class Desk:
         return [n for n in notes if n["hs_note_body"].startswith(f"<p>{TITLE}</p>")]
 
     def text(self, deal_id: str) -> str:
-        """The one debrief as its reader sees it."""
+        """The one debrief as text."""
         (note,) = self.debriefs(deal_id)
         return re.sub(r"</p><p>", "\n", note["hs_note_body"])
 
@@ -93,12 +92,12 @@ class Desk:
         return [t for t in found if t["hs_task_subject"] in ours]
 
     def won_at(self, deal_id: str) -> datetime:
-        """When the deal came to where it stands."""
+        """When the deal entered its stage."""
         newest = self.world.record("deals", deal_id)["history"]["dealstage"][-1]
         return datetime.fromisoformat(newest["timestamp"])
 
     def follow_ons(self) -> list[dict[str, Any]]:
-        """The deals that follow on others."""
+        """The follow-on deals."""
         deals = self.world.records("deals")
         return [d for d in deals if d["properties"].get("dealflow_lead_key", "").startswith("followon:")]
 
@@ -111,7 +110,7 @@ async def account(world: Any, desk: Any, sales: Any) -> Desk:
 
 
 async def test_a_won_deal_is_handed_over_once(account: Desk) -> None:
-    """One debrief with need, positions, people, way and proofs; each task with its person and day; not again."""
+    """One debrief with need, line items, contacts, history and proofs; each task with its person and day; not again."""
     deal_id = await account.sales.deal("discussion", items=(SEATS, WORKSHOP))
     await account.sync()
     account.world.advance(3 * 86_400)
@@ -160,7 +159,7 @@ async def test_only_ids_leave_hubspot(account: Desk, caplog: pytest.LogCaptureFi
 
 
 async def test_won_again_is_not_handed_over_again(account: Desk) -> None:
-    """Won, re-opened and won again: the second entry is noticed, and nothing is written, whatever the file says now."""
+    """Won, re-opened and won again: the second entry is noticed, but nothing is written, whatever the file has now."""
     deal_id = await account.sales.deal("discussion")
     await account.sync()
     await account.moved(deal_id, "won")
@@ -191,7 +190,7 @@ async def test_only_a_deal_that_stands_in_won(account: Desk) -> None:
     assert account.debriefs(deal_id) == [] and account.tasks(deal_id) == []
 
 
-async def test_who_looks_after_the_buyer(account: Desk) -> None:
+async def test_who_manages_the_account(account: Desk) -> None:
     """The colleague whom the file names gets the tasks but for the seller's; one who has left gets none."""
     account.plan(account_manager="Jonas.Petrov@example.test")
     first = await account.sales.deal("won")
@@ -260,7 +259,7 @@ async def test_a_next_deal_in_another_pipeline(account: Desk, portal_client: Any
 
 
 async def test_a_next_deal_in_this_pipeline_is_a_deal_like_any_other(account: Desk) -> None:
-    """It starts in the first stage, nobody is told anything about it, and once it is won it is handed over, too."""
+    """It starts in the first stage, nobody is notified about it, and once it is won it is handed over, too."""
     account.plan(follow_on=FollowOn())
     deal_id = await account.sales.deal("discussion")
     await account.sync()
@@ -288,7 +287,7 @@ async def test_a_next_deal_in_this_pipeline_is_a_deal_like_any_other(account: De
     ],
 )
 async def test_a_next_deal_that_has_no_place(account: Desk, pipeline: str, stage: str, says: str) -> None:
-    """HubSpot lacks what the file names, or it is this very pipeline: nothing is written until that is mended."""
+    """HubSpot lacks what the file names, or it is this very pipeline: nothing is written until that is fixed."""
     pipeline = pipeline or (await account.s.portal()).pipeline_id
     account.plan(follow_on=FollowOn(pipeline=pipeline, stage=stage))
     deal_id = await account.sales.deal("won")
@@ -315,8 +314,8 @@ async def test_a_taken_key_is_the_deal(account: Desk) -> None:
     assert await account.sales.stage_of(there) == "discussion"
 
 
-async def test_what_the_ledger_knows_is_told(account: Desk) -> None:
-    """Proofs as they were found when the deal passed, overrides with person and reason, refusals, and the papers."""
+async def test_facts_of_the_ledger_are_in_the_debrief(account: Desk) -> None:
+    """Proofs as they were found when the deal passed, overrides with person and reason, refusals, and the documents."""
     deal_id = await account.sales.deal("presentation", proposal=False)
     await account.sync()
     await account.sales.proposal_on_file(deal_id)
@@ -331,7 +330,7 @@ async def test_what_the_ledger_knows_is_told(account: Desk) -> None:
             now=now,
             expires_at=now + timedelta(days=9),
         )
-        paper = await papers.newest(tx, deal_id, "proposal")
+        paper = await documents.newest(tx, deal_id, "proposal")
         assert paper is not None
         begun = await contracts.begin(
             tx, deal_id=deal_id, token="t" * 32, paper_id=paper.id, signers=[], test_mode=True, now=now
@@ -354,7 +353,7 @@ async def test_what_the_ledger_knows_is_told(account: Desk) -> None:
     assert note["hs_attachment_ids"] == "1"
 
 
-async def test_proofs_of_then_are_told_when_they_are_gone(account: Desk) -> None:
+async def test_earlier_proofs_stay_in_the_debrief(account: Desk) -> None:
     """The need was on the deal when it passed; somebody cleared it before the hand-over: the record is named still."""
     deal_id = await account.sales.deal("discussion")
     await account.sync()
@@ -370,7 +369,7 @@ async def test_proofs_of_then_are_told_when_they_are_gone(account: Desk) -> None
 
 
 async def test_what_cannot_be_priced_or_is_endless(account: Desk) -> None:
-    """A position without a price and a need of a hundred pages: told by name, cut, and written all the same."""
+    """A position without a price and a need of a hundred pages: named, shortened, and written anyway."""
     deal_id = await account.sales.deal(
         "won", items=({"name": "By arrangement", "quantity": "1"},), dealflow_need="'quoted' & " * 5_000
     )

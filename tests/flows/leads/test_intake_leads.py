@@ -26,7 +26,7 @@ ADA = {
 
 
 class Counter:
-    """Where leads come in."""
+    """Records and handles leads."""
 
     def __init__(self, world: Any, desk: Any) -> None:
         self.world, self.desk, self.s = world, desk, desk.s
@@ -122,7 +122,7 @@ async def test_a_colleague_joins_the_companys_open_deal(counter: Counter, world:
 
 
 async def test_after_a_closed_deal_a_new_one_is_opened(counter: Counter, world: Any) -> None:
-    """A lost (or won) deal takes nobody in."""
+    """No lead joins a lost or won deal."""
     first = await counter.take(ADA)
     portal = await counter.s.portal()
     world.rep("deals", id=first.deal_id, properties={"dealstage": portal.stage_ids["lost"]})
@@ -134,7 +134,7 @@ async def test_after_a_closed_deal_a_new_one_is_opened(counter: Counter, world: 
 
 
 async def test_a_deal_of_another_pipeline_takes_nobody_in(counter: Counter, world: Any) -> None:
-    """Renewals and the like in other pipelines are none of our business."""
+    """Renewals and the like in other pipelines are ignored."""
     ids = world.seed(
         {"object_type": "contacts", "key": "p", "properties": {"email": ADA["email"]}},
         {
@@ -160,7 +160,7 @@ async def test_leads_of_one_company_at_once_make_one_deal(counter: Counter, worl
 
 
 async def test_a_free_mail_lead_has_no_company(counter: Counter) -> None:
-    """gmail.com is nobody's company: contact and deal only."""
+    """gmail.com is not a company's domain: contact and deal only."""
     end = await counter.take({"email": "someone@gmail.com", "first_name": "Some", "last_name": "One"})
 
     assert end.summary == "lead became a deal" and counter.counts() == (0, 1, 1)
@@ -177,7 +177,7 @@ async def test_a_phone_only_lead_is_found_again(counter: Counter, world: Any) ->
 
 
 async def test_one_phone_written_two_ways_in_one_batch(counter: Counter, world: Any) -> None:
-    """Two spellings of one number at once: one contact, both leads end well."""
+    """Two spellings of one number at once: one contact, both leads are done."""
     ids = await counter.record(
         {"phone": "+49 30 123456", "name": "Paul Phone"}, {"phone": "49 30 123456", "name": "P. Phone"}
     )
@@ -241,7 +241,7 @@ async def test_a_deal_made_before_the_links_takes_the_colleague_in(
 
 
 async def test_a_link_that_fails_concerns_its_own_lead(counter: Counter, world: Any, desk: Any) -> None:
-    """A contact that vanished between two calls fails one lead; the others of the batch end well."""
+    """A contact that vanished between two calls fails one lead; the others of the batch are done."""
     leads = [{"email": f"a{n}@buyer{n}.example", "name": f"Buyer {n}"} for n in range(5)]
     ids = await counter.record(*leads)
     events = await desk.claim(ids)
@@ -379,7 +379,7 @@ async def test_the_route_says_why(counter: Counter, world: Any, desk: Any) -> No
 
 
 async def test_search_lag_does_not_double_our_own_company(counter: Counter, world: Any) -> None:
-    """The index does not show the company of a moment ago: our unique key finds it all the same."""
+    """The index does not show the company of a moment ago: our unique key still finds it."""
     world.hub.put("/_sandbox/limits", json={"search_lag_s": 3600}).raise_for_status()
     await counter.take(ADA)
     await asyncio.sleep(0)

@@ -6,8 +6,7 @@ from typing import Any
 
 import config.settings
 from config.files import read_yaml
-from flows.ledger import contracts, mirror
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, mirror
 from flows.ledger.closed_deals import closed_deals
 from flows.ledger.database import Ledger
 from flows.ledger.history import ReadTimes
@@ -52,7 +51,7 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
         await mirror.keep_links(tx, "deals", "companies", {"1": {"81": []}}, reads=ReadTimes(clock()))
         await mirror.keep_links(tx, "deals", "line_items", {"2": {"91": []}}, reads=ReadTimes(clock()))
         for deal_id, file_id in (("1", "f1"), ("2", None)):
-            paper = await papers.freeze(
+            paper = await documents.freeze(
                 tx,
                 deal_id=deal_id,
                 kind="proposal",
@@ -63,7 +62,7 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
                 now=clock(),
             )
             if file_id:
-                await papers.note_file(tx, paper.id, file_id)
+                await documents.note_file(tx, paper.id, file_id)
         for token, ending in (("t1", "declined"), ("t2", "completed")):
             made = await contracts.begin(
                 tx, deal_id="1", token=token, paper_id=1, signers=[], test_mode=True, now=clock()
@@ -72,7 +71,7 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
     async with ledger.read() as tx:
         history = await closed_deals(tx, process())
     assert (history.won, history.lost) == (2, 1)
-    # `dealflow_need` was never asked for when these were mirrored: not measured, not "never met".
+    # `dealflow_need` was not requested when these were mirrored: not measured, not "never met".
     assert history.met_won == {
         "buyer_reachable": 1,
         "buyer_known": 1,
@@ -85,8 +84,8 @@ async def test_closed_deals_are_counted(ledger: Ledger, clock: Any) -> None:
     assert {key for key, met in history.met_lost.items() if met} == {"buyer_reachable"}
 
 
-async def test_lint_tells_what_is_not_required(ledger: Ledger, clock: Any) -> None:
-    """Won without a budget in four of ten deals: the gate that asks for one is named."""
+async def test_lint_reports_what_is_not_required(ledger: Ledger, clock: Any) -> None:
+    """Won without a budget in four of ten deals: the criterion that needs one is reported."""
     await keep(
         ledger,
         clock,

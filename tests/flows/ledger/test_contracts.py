@@ -59,7 +59,7 @@ async def test_the_first_revision(ledger: Ledger, clock: Any) -> None:
 
 
 @pytest.mark.parametrize("state", LIVE)
-async def test_no_second_one_beside_a_live_one(ledger: Ledger, clock: Any, state: str) -> None:
+async def test_no_second_one_while_one_is_live(ledger: Ledger, clock: Any, state: str) -> None:
     """While a contract is being sent, open, or signed, the ledger itself refuses another for that deal."""
     made = await _begin(ledger, clock, "t1")
     async with ledger.write() as tx:
@@ -123,7 +123,7 @@ async def test_sent_is_noted_once(ledger: Ledger, clock: Any) -> None:
 @pytest.mark.parametrize("first", ["completed", *ENDS])
 @pytest.mark.parametrize("second", ["completed", "declined"])
 async def test_an_end_stays(ledger: Ledger, clock: Any, first: str, second: str) -> None:
-    """What a contract came to does not change, in whatever order late news come."""
+    """The end of a contract does not change, in whatever order late events arrive."""
     made = await _begin(ledger, clock, "t1")
     before = await _end(ledger, clock, made, first)
     clock.forward(60)

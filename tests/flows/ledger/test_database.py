@@ -100,7 +100,7 @@ async def test_a_ledger_of_the_first_shape_is_brought_up(empty_url: str) -> None
 
 
 async def test_a_newer_ledger_is_not_touched(ledger_url: str) -> None:
-    """A program older than the database says so instead of working on tables it does not know."""
+    """A program older than the database reports it instead of working on tables it does not know."""
     ledger = await open_ledger(ledger_url)
     async with ledger.write() as tx:
         await tx.execute(sa.text("update alembic_version set version_num = '9999'"))
@@ -134,7 +134,7 @@ async def test_a_write_is_all_or_nothing(ledger: Ledger) -> None:
 
 
 async def test_reading_cannot_write(ledger: Ledger) -> None:
-    """A write in a reading transaction is refused, not lost without a word; the connection then writes again."""
+    """A write in a reading transaction is refused, not silently lost; the connection then writes again."""
     now = datetime(2026, 3, 2, tzinfo=UTC)
     for _ in range(2):
         with pytest.raises(StorageError) as refused:
@@ -220,7 +220,7 @@ async def test_a_missing_database_is_named(postgres_server: Any) -> None:
 
 @pytest.mark.postgres
 async def test_addresses_with_sslmode_work(postgres_server: Any) -> None:
-    """Hosted databases hand out `?sslmode=...`; it is understood, and the address is kept as it was written."""
+    """Hosted databases give `?sslmode=...`; it is understood, and the address is kept as it was written."""
     if postgres_server.why_not:
         pytest.skip(postgres_server.why_not)
     url = postgres_server.database()
@@ -257,7 +257,7 @@ async def test_turns_are_taken_one_at_a_time(ledger: Ledger) -> None:
 
 
 async def test_two_ledgers_are_migrated_side_by_side(tmp_path: Path) -> None:
-    """Alembic knows of one migration at a time: the other waits instead of writing into the wrong ledger."""
+    """Alembic can run one migration at a time: the other waits instead of writing into the wrong ledger."""
     urls = [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in "abc"]
     opened = await asyncio.gather(*(open_ledger(url) for url in urls))
     for one in opened:

@@ -41,7 +41,7 @@ async def test_first_try(vendor: Any, writer: Writer, desk: Any) -> None:
 
 
 async def test_done_is_remembered(vendor: Any, writer: Writer) -> None:
-    """Asked again: the same result from memory, and the vendor hears nothing."""
+    """Asked again: the same result from memory, and the vendor is not called."""
     first = await vendor.do(writer)
     vendor.shows = False
     assert await vendor.do(writer) == first
@@ -80,7 +80,7 @@ async def test_surely_not_done_is_tried_again(
 
 
 async def test_refused_is_final_for_this_try_only(vendor: Any, writer: Writer, desk: Any) -> None:
-    """A final no is kept as refused; when it is ordered again (the cause was mended) it is tried again."""
+    """A final no is kept as refused; when it is ordered again (the cause was fixed) it is tried again."""
     vendor.commits = False
     vendor.script = [trouble(RejectedError, applied="no")]
     with pytest.raises(RejectedError):
@@ -93,10 +93,10 @@ async def test_refused_is_final_for_this_try_only(vendor: Any, writer: Writer, d
 
 
 @pytest.mark.parametrize("kind", [TransientError, UnreadableAnswerError, ConflictError])
-async def test_in_doubt_the_vendor_is_looked_at_first(
+async def test_an_unknown_outcome_is_checked_first(
     vendor: Any, writer: Writer, desk: Any, kind: type[ConnectorError]
 ) -> None:
-    """It may have taken effect: the next time the vendor is looked at, and what is found there is adopted."""
+    """It may have taken effect: the next time the vendor is checked, and what is found there is adopted."""
     vendor.script = [trouble(kind)]
     with pytest.raises(kind):
         await vendor.do(writer)
@@ -111,8 +111,8 @@ async def test_in_doubt_the_vendor_is_looked_at_first(
     assert (vendor.tries, vendor.looks, len(vendor.has)) == (1, 1, 1)
 
 
-async def test_looks_come_at_their_times(vendor: Any, writer: Writer, desk: Any) -> None:
-    """An empty look says when to look next; then it is sent once more, and if that is in doubt too: quarantine."""
+async def test_checks_come_at_their_times(vendor: Any, writer: Writer, desk: Any) -> None:
+    """An empty check sets the time of the next one; then it is sent once more; if that is unknown too: quarantine."""
     vendor.shows = False
     vendor.commits = False
     for round_ in (1, 2):
@@ -140,8 +140,8 @@ async def test_looks_come_at_their_times(vendor: Any, writer: Writer, desk: Any)
     assert (vendor.tries, vendor.looks) == (2, looks)
 
 
-async def test_a_look_that_comes_too_early_proves_nothing(vendor: Any, writer: Writer, desk: Any) -> None:
-    """However often an operator replays the event: the looks are used up by time, not by asking."""
+async def test_a_check_that_comes_too_early_proves_nothing(vendor: Any, writer: Writer, desk: Any) -> None:
+    """However often an operator replays the event: the checks are used up by time, not by repeats."""
     vendor.shows = False
     vendor.script = [trouble()]
     with pytest.raises(TransientError):
@@ -151,12 +151,12 @@ async def test_a_look_that_comes_too_early_proves_nothing(vendor: Any, writer: W
             await vendor.do(writer)
         assert still.value.look_at == desk.clock() + timedelta(seconds=60)
     assert (vendor.tries, vendor.looks) == (1, 10)
-    vendor.shows = True  # the vendor's index caught up: an early look may well find it
+    vendor.shows = True  # the vendor's index caught up: an early check may find it
     assert await vendor.do(writer) == {"request_id": "seen"}
 
 
 async def test_found_late_is_adopted(vendor: Any, writer: Writer, desk: Any) -> None:
-    """Seen only at the last look: adopted, not sent again."""
+    """Found only at the last check: adopted, not sent again."""
     vendor.shows = False
     vendor.script = [trouble()]
     with pytest.raises(TransientError):
@@ -170,8 +170,8 @@ async def test_found_late_is_adopted(vendor: Any, writer: Writer, desk: Any) -> 
     assert len(vendor.has) == 1
 
 
-async def test_never_sent_again_when_told_so(vendor: Any, writer: Writer, desk: Any) -> None:
-    """With again=0 a doubt that looks do not settle goes to a person; nothing is ever repeated."""
+async def test_never_sent_again_when_configured_so(vendor: Any, writer: Writer, desk: Any) -> None:
+    """With again=0 an outcome that no check settles goes to a person; nothing is ever repeated."""
     vendor.shows = vendor.commits = False
     vendor.script = [trouble()]
     plan = Plan(checks_s=[60], again=0)
@@ -186,7 +186,7 @@ async def test_never_sent_again_when_told_so(vendor: Any, writer: Writer, desk: 
 
 
 async def test_tries_that_did_nothing_cost_no_resend(vendor: Any, writer: Writer, desk: Any) -> None:
-    """Rate limits before a doubt do not use up the one time that it may be sent again."""
+    """Rate limits before an unknown outcome do not use up the one time that it may be sent again."""
     vendor.shows = vendor.commits = False
     for problem in (trouble(RateLimitedError, applied="no"),) * 3 + (trouble(),):
         vendor.script = [problem]
@@ -204,10 +204,10 @@ async def test_tries_that_did_nothing_cost_no_resend(vendor: Any, writer: Writer
 @pytest.mark.parametrize(
     "problem", [trouble(RateLimitedError, applied="no"), trouble(RejectedError, applied="no")]
 )
-async def test_an_old_doubt_is_looked_at_before_every_further_try(
+async def test_an_old_unknown_outcome_is_checked_before_every_further_try(
     vendor: Any, writer: Writer, desk: Any, problem: ConnectorError
 ) -> None:
-    """In doubt, sent again, surely refused: the first one may have landed late, so there is a look before the third."""
+    """Unknown, sent again, surely refused: the first may have arrived late, so a check precedes the third try."""
     plan = Plan(checks_s=[], again=1)
     vendor.shows = False
     vendor.script = [trouble()]
@@ -222,7 +222,7 @@ async def test_an_old_doubt_is_looked_at_before_every_further_try(
     assert (vendor.tries, len(vendor.has)) == (2, 1)
 
 
-async def test_a_failing_look_leaves_the_doubt(vendor: Any, writer: Writer, desk: Any) -> None:
+async def test_a_failing_check_concludes_nothing(vendor: Any, writer: Writer, desk: Any) -> None:
     """The vendor cannot be asked: nothing is tried and nothing is concluded."""
     vendor.script = [trouble()]
     with pytest.raises(TransientError):
@@ -243,7 +243,7 @@ async def test_a_failing_look_leaves_the_doubt(vendor: Any, writer: Writer, desk
 async def test_death_after_the_intent(
     vendor: Any, writer: Writer, desk: Any, end: BaseException, commits: bool
 ) -> None:
-    """We die in the middle of a try: what stays is the intent, and the next worker looks before it tries."""
+    """We die in the middle of a try: what stays is the intent, and the next worker checks before it tries."""
     vendor.commits = commits
     vendor.script = [end]
     with pytest.raises(type(end)):
@@ -283,7 +283,7 @@ async def test_what_is_seen_at_the_vendor_settles_it(
 
 
 async def test_a_person_releases_a_quarantined_effect(vendor: Any, writer: Writer, desk: Any) -> None:
-    """A person saw that the vendor does not have it: it is tried again, after one more look."""
+    """A person saw that the vendor does not have it: it is tried again, after one more check."""
     plan = Plan(again=0)
     vendor.shows = vendor.commits = False
     vendor.script = [trouble()]

@@ -43,7 +43,7 @@ class World(RuleBasedStateMachine):
 
     @initialize(lag_s=st.sampled_from([0.0, 50.0, 230.0]), again=st.sampled_from([0, 1, None]))
     def begin(self, lag_s: float, again: int | None) -> None:
-        """`lag_s`: how long the vendor's search hides what it has; the plan's looks outlast it."""
+        """`lag_s`: how long the vendor's search hides what it has; the plan's checks last longer."""
         self.lag_s, self.plan = lag_s, Plan(checks_s=PLAN_S, again=again)
         number = next(self.numbers)
         self.key, self.kind = f"contract:{number}:1", f"kind {number}"
@@ -138,7 +138,7 @@ class World(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def an_operator_replays_it(self, which: int) -> None:
-        """Again and again within a moment, hoping."""
+        """Several tries within a moment."""
         for _ in range(len(PLAN_S) + 2):
             self._perform(self.events[which], self.held[self.events[which]], "answers")
 
@@ -155,7 +155,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.before)
     @rule(data=st.data())
     def a_dead_worker_wakes(self, data: Any) -> None:
-        """It believes to hold its event still: it changes nothing at the vendor."""
+        """It still believes that it holds its event: it changes nothing at the vendor."""
         event_id, owner = data.draw(st.sampled_from(self.before))
         had = len(self.committed)
         self._perform(event_id, owner, "answers")
@@ -167,7 +167,7 @@ class World(RuleBasedStateMachine):
         assert len(getattr(self, "committed", ())) <= 1
 
     def teardown(self) -> None:
-        """From here on all goes well: it comes to an end, and the ledger says what is true."""
+        """From here on nothing fails: it ends, and the ledger matches the vendor."""
         if not hasattr(self, "events"):
             return
         for _ in range(12):

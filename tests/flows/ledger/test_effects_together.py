@@ -22,7 +22,7 @@ class Death(BaseException):
 
 
 async def test_without_the_lease_nothing_is_written_or_tried(vendor: Any, desk: Any) -> None:
-    """Whoever lost the event (taken over, or the lease ran out) neither promises nor sends."""
+    """Whoever lost the event (taken over, or the lease ran out) neither stores an intent nor sends."""
     event_id = await desk.put()
     writer = Writer(desk.ledger, "a", event_id, desk.clock)
     with pytest.raises(LeaseLostError):
@@ -40,7 +40,7 @@ async def test_without_the_lease_nothing_is_written_or_tried(vendor: Any, desk: 
 
 
 async def test_the_lease_is_asked_for_before_every_try(vendor: Any, desk: Any) -> None:
-    """The event changes hands while the vendor is being looked at: the old worker does not send."""
+    """The event changes hands while the vendor is being checked: the old worker does not send."""
     event_id = await desk.put()
     await desk.take("a", lease_s=10)
     writer = Writer(desk.ledger, "a", event_id, desk.clock)
@@ -59,7 +59,7 @@ async def test_the_lease_is_asked_for_before_every_try(vendor: Any, desk: Any) -
 
 
 async def test_what_happened_is_written_down_even_without_the_lease(vendor: Any, desk: Any) -> None:
-    """The answer comes after the lease ran out: it is kept all the same, and the successor need not ask."""
+    """The answer comes after the lease ran out: it is still stored, and the successor need not ask."""
     event_id = await desk.put()
     await desk.take("a", lease_s=10)
 
@@ -125,7 +125,7 @@ async def test_two_runs_of_one_process_take_turns(vendor: Any, writer: Writer, d
 async def test_two_workers_at_one_key_make_one_try(
     vendor: Any, writer: Writer, desk: Any, other_ledger: Ledger, before: str
 ) -> None:
-    """Two events, two processes, one key, at the same time: one tries; the other is told to ask again, then learns."""
+    """Two events, two processes, one key, at once: one tries, the other gets StillUnknownError, then the result."""
     other_id = await desk.put("deal:2")
     await desk.take("b", lease_s=366 * 86_400)
     other = Writer(other_ledger, "b", other_id, desk.clock)

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows.ledger import contracts, follow_ups, inbox, mirror, tables
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, follow_ups, inbox, mirror, tables
 from flows.ledger.database import Ledger
 from flows.ledger.effects import Writer, perform
 from flows.ledger.excerpt import excerpt
@@ -35,7 +34,7 @@ async def _furnish(ledger: Ledger, desk: Any, vendor: Any, deal_id: str) -> Even
     await desk.settle(event_id, "done", outcome={"summary": "sent"})
     await desk.put(f"deal:{deal_id}", deal_id=deal_id)
     async with ledger.write() as tx:
-        paper = await papers.freeze(
+        paper = await documents.freeze(
             tx,
             deal_id=deal_id,
             kind="contract",
@@ -117,7 +116,7 @@ async def test_one_deals_rows_and_no_others(ledger: Ledger, desk: Any, vendor: A
 
 
 async def test_what_is_written_there_stays_there(ledger: Ledger, desk: Any, vendor: Any) -> None:
-    """The handler may claim, settle and plan writes as ever: the real ledger keeps every byte, the file goes away."""
+    """The handler may claim, settle and plan writes as usual: the real ledger keeps every byte, the file goes away."""
     row = await _furnish(ledger, desk, vendor, "1")
     before, tries = await _everything(ledger), vendor.tries
     planned: list[Any] = []
@@ -163,8 +162,8 @@ async def test_the_real_ledger_is_not_locked(
     assert (await desk.row(row.id)).reason == "changed meanwhile"
 
 
-async def test_in_doubt_the_vendor_is_looked_at(ledger: Ledger, desk: Any, vendor: Any) -> None:
-    """A write in doubt that the vendor shows is found; one that it does not show waits, as in a real try."""
+async def test_an_unknown_outcome_is_checked(ledger: Ledger, desk: Any, vendor: Any) -> None:
+    """An unknown write that the vendor shows is found; one that it does not show waits, as in a real try."""
     event_id = await desk.put("deal:1", deal_id="1")
     await desk.take("a", only_ids=[event_id])
     vendor.script = [KeyboardInterrupt()]  # died after the vendor had acted

@@ -1,4 +1,4 @@
-"""Follow-ups in the ledger: one row a cause, what was done, which deals stand flagged."""
+"""Follow-ups in the ledger: one row a cause, what was done, which deals are flagged."""
 
 import asyncio
 from dataclasses import replace
@@ -53,7 +53,7 @@ async def test_begun_at_once_by_two(ledger: Ledger, other_ledger: Ledger, clock:
 
 
 async def test_what_was_done_is_kept(ledger: Ledger, clock: Any) -> None:
-    """Ended with its steps and records; ended again, the day stays and the steps are said anew."""
+    """Ended with its steps and records; ended again, the day stays and the steps are updated."""
     row = await _begin(ledger, clock)
     clock.forward(60)
     async with ledger.write() as tx:
@@ -68,7 +68,7 @@ async def test_what_was_done_is_kept(ledger: Ledger, clock: Any) -> None:
 
 
 async def test_our_drafts_are_known_by_their_ids(ledger: Ledger, clock: Any) -> None:
-    """Only those, whatever deal they hang on now."""
+    """Only those, whatever deal they belong to now."""
     row = await _begin(ledger, clock)
     async with ledger.write() as tx:
         await follow_ups.note_email(tx, row.id, "70")
@@ -77,7 +77,7 @@ async def test_our_drafts_are_known_by_their_ids(ledger: Ledger, clock: Any) -> 
 
 
 async def test_the_flagged_and_those_no_more(ledger: Ledger, clock: Any) -> None:
-    """Listed until it is taken back, with why and when; taking it back again changes nothing."""
+    """Listed until it is cleared, with reason and time; clearing it again changes nothing."""
     plain = await _begin(ledger, clock)
     one = await _begin(ledger, clock, "2", flagged=True)
     other = await _begin(ledger, clock, "3", flagged=True)

@@ -1,4 +1,4 @@
-"""What the mirror remembers of the past, on both databases."""
+"""The history in the mirror, on both databases."""
 
 from datetime import timedelta
 from typing import Any
@@ -44,20 +44,20 @@ def book(ledger: Ledger, clock: Any) -> Book:
     return Book(ledger, clock)
 
 
-async def test_what_was_there_at_the_first_look_is_of_unknown_age(book: Book) -> None:
+async def test_what_exists_at_the_first_read_is_of_unknown_age(book: Book) -> None:
     """It may be old: no moment at which it was not there is known."""
     await book.read({"7": ["signer"]})
     assert await book.spans() == [("7", "", 1, None, None), ("7", "signer", 1, None, None)]
 
 
 async def test_nothing_is_on_a_deal_before_it_was_made(book: Book) -> None:
-    """Known at the first look already."""
+    """Known at the first read already."""
     await book.read({"7": []}, born={"7": book.start + timedelta(seconds=30)})
     ((_, _, seen, absent, _),) = await book.spans()
     assert (seen, absent) == (1, 0)
 
 
-async def test_what_comes_later_came_between_two_looks(book: Book) -> None:
+async def test_what_comes_later_came_between_two_reads(book: Book) -> None:
     """A contact, then a label on it; reading it again changes nothing."""
     await book.read({})
     await book.read({})
@@ -82,7 +82,7 @@ async def test_what_goes_is_remembered_and_may_come_back(book: Book) -> None:
 
 
 async def test_links_from_before_are_taken_as_they_are(book: Book) -> None:
-    """Mirrored before history was kept: since when nobody knows; that it goes is noted all the same."""
+    """Mirrored before history was kept: since when nobody knows; its end is still recorded."""
     await book.read({"7": ["signer"], "8": []})
     async with book.ledger.write() as tx:
         await tx.execute(sa.delete(association_history))

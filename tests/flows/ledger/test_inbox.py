@@ -65,7 +65,7 @@ async def test_a_key_is_taken_once_per_source(ledger: Ledger, clock: Any) -> Non
 
 
 async def test_long_keys_stay_different(ledger: Ledger, clock: Any) -> None:
-    """Keys that differ only after what the column holds are different events all the same; so are lanes."""
+    """Keys that differ only after what the column holds are still different events; so are lanes."""
     keys = ["k" * 300 + tail for tail in "ab"]
     events = [NewEvent("operator", key, "deal.changed", key, {}) for key in keys]
     async with ledger.write() as tx:
@@ -87,7 +87,7 @@ async def test_content_comes_back_as_it_was(ledger: Ledger, clock: Any) -> None:
 
 
 async def test_events_that_are_not_to_be_handled_are_kept(ledger: Ledger, desk: Any) -> None:
-    """Dead and ignored on arrival: stored with the reason, never claimed, in nobody's way."""
+    """Dead and ignored on arrival: stored with the reason, never claimed, never in the way."""
     dead = await desk.put(ended=("dead", "not readable"))
     ignored = await desk.put(ended=("ignored", "about another account"))
     live = await desk.put()

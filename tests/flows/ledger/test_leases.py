@@ -1,4 +1,4 @@
-"""Claiming: order within a lane, leases, taking over, putting back, looking again."""
+"""Claiming: order within a lane, leases, taking over, putting back, checking again."""
 
 import asyncio
 import random
@@ -227,7 +227,7 @@ async def test_nobody_takes_over_while_the_lease_is_being_asked_for(
 
 
 async def test_a_nudge_brings_held_events_forward(desk: Any) -> None:
-    """When a deal changes its held events are looked at again now; parked ones keep their time."""
+    """When a deal changes its held events are due again now; parked ones keep their time."""
     held, parked = await desk.put("x", deal_id="1"), await desk.put("y", deal_id="1")
     other = await desk.put("z", deal_id="2")
     await desk.take()
@@ -248,7 +248,7 @@ async def test_a_nudge_brings_held_events_forward(desk: Any) -> None:
 
 
 async def test_a_nudge_while_the_event_is_in_hand_is_not_forgotten(desk: Any) -> None:
-    """The deal changes after it was read but before the event is put back as held: it is looked at again at once."""
+    """The deal changes after it was read but before the event is put back as held: it is due again at once."""
     event_id = await desk.put(deal_id="1")
     for nudged in (True, False):
         await desk.take()
@@ -316,7 +316,7 @@ async def test_a_row_that_shows_late_waits_for_its_lane(desk: Any) -> None:
     assert await desk.take("b") == []
     await desk.settle(early, "done")
     assert await _ids(desk.take("b")) == [late]
-    # A dead worker's later row does not block the lane for ever.
+    # A dead worker's later row does not block the lane forever.
     third, fourth = await desk.put("2"), await desk.put("2")
     async with desk.ledger.write() as tx:
         await tx.execute(

@@ -51,7 +51,7 @@ async def test_an_echo_is_not_a_change(ledger: Ledger, clock: Any, name: str) ->
 
 
 async def test_a_deal_that_comes_back_is_a_change(ledger: Ledger, clock: Any) -> None:
-    """Archived, restored as it was: what was held for it must be looked at again."""
+    """Archived, restored as it was: events held for it must be checked again."""
     await _keep(ledger, clock, _deal(amount="1"), _deal("2"))
     async with ledger.write() as tx:
         await mirror.mark_archived(tx, "deals", ["1", "404"], now=clock())
@@ -125,7 +125,7 @@ async def test_cursors_and_portal_facts(ledger: Ledger, clock: Any) -> None:
 
 
 async def test_deals_by_stage_for_the_ops_page(ledger: Ledger, clock: Any) -> None:
-    """Deals stand under their stage, those that came last first, with the moment of their last entry."""
+    """Deals are listed by stage, newest entry first, with the moment of their last entry."""
     at = clock()
     await _keep(
         ledger,
@@ -155,7 +155,7 @@ async def test_deals_by_stage_for_the_ops_page(ledger: Ledger, clock: Any) -> No
 
 
 async def test_sweeps_at_the_same_time(ledger: Ledger, other_ledger: Ledger, clock: Any) -> None:
-    """Two sweeps store the same deals at once, read in different order: none of them fails or waits for ever."""
+    """Two sweeps store the same deals at once, read in different order: none of them fails or waits forever."""
     rows = [_deal(str(n), amount="1") for n in range(40)]
 
     async def sweep(handle: Ledger, order: int) -> None:

@@ -4,8 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
-from flows.ledger import contracts, mirror
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, mirror
 from flows.ledger.database import Ledger
 from flows.ledger.history import ReadTimes, Version, keep_versions
 from flows.ledger.mirror import MirrorRow, StageEntry
@@ -35,7 +34,7 @@ async def test_a_deal_with_everything(ledger: Ledger, clock: Any) -> None:
         for version, file_id in enumerate((None, "f1", "f2")):
             clock.forward(60)
             sha = hashlib.sha256(bytes([version])).hexdigest()
-            paper = await papers.freeze(
+            paper = await documents.freeze(
                 tx,
                 deal_id="1",
                 kind="proposal",
@@ -46,7 +45,7 @@ async def test_a_deal_with_everything(ledger: Ledger, clock: Any) -> None:
                 now=clock(),
             )
             if file_id:
-                await papers.note_file(tx, paper.id, file_id)
+                await documents.note_file(tx, paper.id, file_id)
         one = await contracts.begin(
             tx, deal_id="1", token="t1", paper_id=1, signers=[], test_mode=True, now=now
         )

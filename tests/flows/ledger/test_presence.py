@@ -1,4 +1,4 @@
-"""Signs of life and counters."""
+"""Heartbeats and counters."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Reports kept for those that only look."""
+"""Stored reports."""
 
 from typing import Any
 

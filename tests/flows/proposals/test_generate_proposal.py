@@ -1,4 +1,4 @@
-"""The proposal flow against the stand-ins: filed once and versioned, or held with the reason and nothing touched."""
+"""The proposal flow against the stand-ins: filed once and versioned, or held with the reason and nothing written."""
 
 import copy
 from io import BytesIO
@@ -13,7 +13,7 @@ from flows.rules.outcome import Outcome
 
 
 def _shown(world: Any, deal_id: str) -> dict[str, Any]:
-    """All that HubSpot holds of a deal, to compare before and after."""
+    """All records of a deal in HubSpot, to compare before and after."""
     return copy.deepcopy(
         {"deal": world.record("deals", deal_id), "files": world.files(), "notes": world.records("notes")}
     )
@@ -31,8 +31,8 @@ async def test_a_missing_variable_holds_and_touches_nothing(world: Any, desk: An
     assert _shown(world, deal_id) == before
 
 
-async def test_once_mended_it_is_filed_once(world: Any, desk: Any, sales: Any) -> None:
-    """The held event makes the proposal after the mend: one file, one note with it, the deal knows both."""
+async def test_once_fixed_it_is_filed_once(world: Any, desk: Any, sales: Any) -> None:
+    """The held event makes the proposal after the fix: one file, one note with it, the deal knows both."""
     deal_id = await sales.deal("presentation", proposal=False, dealflow_need="")
     event_id = await desk.record("proposal.due", deal_id)
     assert (await desk.run(generate_proposal, event_id)).state == "held"
@@ -95,7 +95,7 @@ async def test_back_to_the_first_content_points_at_the_first_version(
 
 
 async def test_a_deal_that_left_the_stage_gets_none(world: Any, desk: Any, sales: Any) -> None:
-    """The event is superseded when the deal has moved on; an operator's wish is fulfilled in any stage."""
+    """The event is superseded when the deal has moved on; an operator's order is done in any stage."""
     deal_id = await sales.deal("discussion", proposal=False)
 
     end = await desk.do(generate_proposal, "proposal.due", deal_id)

@@ -1,4 +1,4 @@
-"""HubSpot changed by hand after provisioning: found, told from -> to, mended where that is safe, else told."""
+"""HubSpot changed by hand after provisioning: found, reported from -> to, fixed if that is safe."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def admin(world: Any) -> "Admin":
 
 
 class Admin:
-    """Somebody who changes HubSpot's settings by hand."""
+    """An administrator who changes HubSpot's settings by hand."""
 
     def __init__(self, hub: Any) -> None:
         self._hub = hub
@@ -67,7 +67,7 @@ def _apply(portal: Any, process: SalesProcess) -> list[str]:
 
 
 def test_stages_changed_by_hand_are_set_right(admin: Any, portal_client: Any, process: Any) -> None:
-    """Probability, closed state and sequence of stages come back, each told from -> to; a second plan is empty."""
+    """Probability, closed state and sequence of stages come back, each reported from -> to; a second plan is empty."""
     admin.stage("Closing", metadata={"probability": "0.8"})
     admin.stage("Discussion", metadata={"probability": "1.0"})
     admin.stage("Qualification", displayOrder=2)
@@ -115,7 +115,7 @@ def test_the_command_shows_and_mends_drift_twice(admin: Any, world: Any, run_dea
 
 
 def test_a_break_in_the_middle_is_gone_on_from(admin: Any, world: Any, run_dealflow: Any) -> None:
-    """HubSpot fails between two changes: what is done is told, and the next apply does the rest only."""
+    """HubSpot fails between two changes: finished changes are reported, and the next apply does the rest only."""
     env = {"DEALFLOW_HUBSPOT_BASE_URL": world.hubspot_url, "DEALFLOW_HUBSPOT_TOKEN": "test-token"}
     for label in ("Prospecting", "Development", "Closing"):
         admin.stage(label, metadata={"probability": "0.8"})
@@ -132,8 +132,8 @@ def test_a_break_in_the_middle_is_gone_on_from(admin: Any, world: Any, run_dealf
     ]
 
 
-def test_what_hubspot_does_not_keep_is_told(admin: Any, world: Any, run_dealflow: Any) -> None:
-    """HubSpot says yes and stores something else: a second look notices, exit code 1."""
+def test_what_hubspot_does_not_keep_is_reported(admin: Any, world: Any, run_dealflow: Any) -> None:
+    """HubSpot says yes and stores something else: a second check notices, exit code 1."""
     env = {"DEALFLOW_HUBSPOT_BASE_URL": world.hubspot_url, "DEALFLOW_HUBSPOT_TOKEN": "test-token"}
     admin.stage("Closing", metadata={"probability": "0.8"})
     kept = {"id": admin.ids["Closing"], "label": "Closing", "metadata": {"probability": "0.8"}}
@@ -155,7 +155,7 @@ def test_a_lost_answer_is_no_second_pipeline(bare: Any, run_dealflow: Any) -> No
 
 
 def test_our_properties_changed_by_hand_are_set_right(admin: Any, portal_client: Any, process: Any) -> None:
-    """Label, help text, group and field of our own properties come back; nobody else's are looked at."""
+    """Label, help text, group and field of our own properties come back; others are not checked."""
     group = "dealinformation"
     admin("PATCH", f"{PROPERTIES}/dealflow_source", label="Source", groupName=group, description="?")
     admin("PATCH", f"{PROPERTIES}/dealname", label="Opportunity")
@@ -169,7 +169,7 @@ def test_our_properties_changed_by_hand_are_set_right(admin: Any, portal_client:
 
 
 def test_help_texts_come_from_the_process(world: Any, portal_client: Any) -> None:
-    """HubSpot shows beside a property which stage needs it, in the words of the process file."""
+    """The description of a property in HubSpot says which stage needs it, in the words of the process file."""
     texts = {one.name: one.description for one in portal_client.list_properties("deals")}
     assert texts["dealflow_need"] == (
         "In the buyer's words; printed on the proposal. "
@@ -230,7 +230,7 @@ def test_values_are_added_to_a_choice_and_none_is_taken(admin: Any, portal_clien
 
 
 def test_extra_stages_are_noted_and_left(admin: Any, portal_client: Any, process: Any) -> None:
-    """A stage that only HubSpot has: told, not touched, and no drift."""
+    """A stage that only HubSpot has: reported, not changed, and no drift."""
     admin("POST", admin.stages, label="Legal check", displayOrder=4, metadata={"probability": "0.6"})
 
     found = compare(portal_client, process)
@@ -260,8 +260,8 @@ def test_a_pipeline_id_that_is_gone_is_no_new_pipeline(
     assert len(problems) == 1 and expected in problems[0].what
 
 
-def test_a_label_that_is_taken_is_told(admin: Any, portal_client: Any, raw: Any) -> None:
-    """Renaming a stage to what another one is called would be refused by HubSpot: said before anything is written."""
+def test_a_label_that_is_taken_is_reported(admin: Any, portal_client: Any, raw: Any) -> None:
+    """Renaming a stage to what another one is called would be refused by HubSpot: reported before any write."""
     admin("POST", admin.stages, label="Negotiation", displayOrder=9, metadata={"probability": "0.6"})
     raw["stages"][4] |= {"hubspot_stage": admin.ids["Discussion"], "label": "Negotiation"}
     (problem,) = compare(portal_client, parse_process(raw)).problems
@@ -269,14 +269,14 @@ def test_a_label_that_is_taken_is_told(admin: Any, portal_client: Any, raw: Any)
 
 
 def test_one_stage_of_hubspot_is_not_two(admin: Any, portal_client: Any, raw: Any) -> None:
-    """Two stages of the file that mean the same stage of HubSpot, by id and by label: told."""
+    """Two stages of the file that mean the same stage of HubSpot, by id and by label: reported."""
     raw["stages"][1] |= {"hubspot_stage": admin.ids["Discussion"], "label": "Discussion two"}
     found = compare(portal_client, parse_process(raw))
     assert any("are the same stage in HubSpot" in problem.what for problem in found.problems)
 
 
 def test_an_open_stage_is_not_certain(world: Any, portal_client: Any, raw: Any) -> None:
-    """HubSpot closes stages of probability 0 and 1: an open one would differ for ever."""
+    """HubSpot closes stages of probability 0 and 1: an open one would differ forever."""
     raw["stages"][5]["probability"] = 1.0
     (problem,) = compare(portal_client, parse_process(raw)).problems
     assert problem.what == "stage Closing is open with probability 1.0, and HubSpot closes such stages"
@@ -363,6 +363,6 @@ def test_a_test_that_does_not_fit_the_type_is_noted(world: Any, portal_client: A
     ],
 )
 def test_few_stages_are_moved(now: list[int | None], wanted: list[int]) -> None:
-    """The sequence counts, not the numbers; what stands right is not touched."""
+    """The sequence counts, not the numbers; correct ones are not changed."""
     stages = [None if n is None else Stage(str(i), f"S{i}", n, None, False) for i, n in enumerate(now)]
     assert wanted_orders(stages) == wanted

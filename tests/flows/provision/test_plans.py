@@ -36,7 +36,7 @@ def test_fields_are_created_once(bare: Any, portal_client: Any, process: SalesPr
 def test_a_property_of_the_companys_own_is_left_alone(
     bare: Any, portal_client: Any, process: SalesProcess
 ) -> None:
-    """Another group, another label: it serves as it is. One that holds other values is a problem, and told."""
+    """Another group, another label: it is used as it is. One with another type is reported as a problem."""
     portal_client.create_property(
         "deals", "plan_steps", label="Way to go", group="dealinformation", type="string", field_type="text"
     )

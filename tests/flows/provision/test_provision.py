@@ -103,7 +103,7 @@ def test_a_missing_stage_is_added(bare: Any, world: Any, portal_client: Any, pro
     assert plan(portal_client, grown) == [] == plan(portal_client, process)
 
 
-def test_a_clash_that_cannot_be_mended_is_told(bare: Any, env: Any, run_dealflow: Any) -> None:
+def test_a_conflict_that_cannot_be_fixed_is_reported(bare: Any, env: Any, run_dealflow: Any) -> None:
     """Our unique property exists but is not unique: one clear line, exit 1, and nothing was created."""
     bare.hub.post(
         "/crm/properties/2026-03/deals",

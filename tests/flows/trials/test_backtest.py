@@ -32,13 +32,13 @@ def asks(**evidence: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class Past:
-    """Deals that are walked through their stages, synced now and then."""
+    """Deals that move through their stages, synced from time to time."""
 
     def __init__(self, world: Any, sales: Any) -> None:
         self.world, self.sales, self.s = world, sales, sales.s
 
     async def sync(self) -> None:
-        """Time goes on, and the sweep comes by."""
+        """Let time pass, then sweep."""
         self.world.advance(600)
         await sync_deals.sweep(self.s)
         self.world.advance(600)
@@ -92,7 +92,7 @@ async def test_what_was_missing_then_is_missing_though_it_is_there_now(past: Pas
     assert rows[jumps].skipped == ("qualification",)
     assert rows[late].before == rows[jumps].before == "flagged"
     signer = next(row for row in found.new.criteria if row.criterion == "signer_named")
-    # The label came between two looks, and a move too: which came first nobody knows.
+    # The label came between two reads, and a move too: the order is unknown.
     assert (signer.part["counted"], signer.by_today, signer.unjudged) == (1, 1, {})
     assert found.verdict.startswith(
         "would have stopped 2 of 3 deals; 1 of those were won: look at budget_named first"
@@ -100,7 +100,7 @@ async def test_what_was_missing_then_is_missing_though_it_is_there_now(past: Pas
 
 
 async def test_what_the_mirror_cannot_judge_stops_nothing(past: Past) -> None:
-    """Activities and properties that the process in force does not ask for: told, not counted as missing."""
+    """Activities and properties that the process in use does not need: reported, not counted as missing."""
     await _three_deals(past)
     new = changed(
         qualification={
@@ -150,7 +150,7 @@ async def test_hubspot_is_asked_for_what_is_not_mirrored(past: Past, portal_clie
 
 
 async def test_before_dealflow_was_there_nobody_filed(world: Any, sales: Any) -> None:
-    """Deals of before the installation: documents and signatures are not judged, the rest by what is there today."""
+    """Deals from before the installation: documents and signatures are not judged, the rest by what is there today."""
     past = Past(world, sales)
     deal_id = await sales.deal("qualification", proposal=False)
     for stage in ("development", "presentation", "discussion"):
@@ -174,7 +174,7 @@ def renamed(process: SalesProcess, prefix: str) -> SalesProcess:
     return process.model_copy(update={"stages": stages})
 
 
-async def test_stages_that_do_not_fit_are_told(past: Past) -> None:
+async def test_stages_that_do_not_match_are_reported(past: Past) -> None:
     """Nothing to judge by: one clear line each, which says what to do."""
     empty = Plan(Named("NEW", past.s.process), Named("OLD", past.s.process), past.s.process)
     with pytest.raises(BacktestError, match="mirror holds no deals: run `dealflow sync --full`"):
@@ -190,7 +190,7 @@ async def test_stages_that_do_not_fit_are_told(past: Past) -> None:
 
 
 async def test_stages_found_otherwise_are_noted(past: Past) -> None:
-    """A stage by its key alone, a stage that HubSpot lacks, another pipeline: judged, and said."""
+    """A stage by its key alone, a stage that HubSpot lacks, another pipeline: judged, and reported."""
     await _three_deals(past)
     content = changed(development={"label": "Design"})
     new_stage = {**content["stages"][2], "key": "trial", "label": "Trial", "exit_criteria": []}

@@ -24,7 +24,7 @@ LEAD = {"email": "grace@navy.example", "first_name": "Grace", "company": "Navy Y
 
 
 class Replays:
-    """Deliveries come in through the gateway's own routes; what they gave is replayed."""
+    """Deliveries come in through the gateway's own routes; their events are replayed."""
 
     def __init__(self, world: Any, desk: Any, sales: Any, gateway: httpx.AsyncClient) -> None:
         self.world, self.desk, self.sales, self.gateway = world, desk, sales, gateway
@@ -170,7 +170,7 @@ async def test_the_same_bytes_under_other_headers(replays: Replays) -> None:
 
 
 async def test_a_held_contract_would_go_out_now(replays: Replays) -> None:
-    """What it waited for has come: the plan names the contract, the note and the deal, and nothing is sent."""
+    """The missing fact has arrived: the plan names the contract, the note and the deal, and nothing is sent."""
     deal_id = await replays.sales.deal("closing", proposal=False)
     event_id = await replays.desk.record("contract.due", deal_id)
     assert (await replays.desk.run(send_contract, event_id)).state == "held"
@@ -192,7 +192,7 @@ async def test_a_held_contract_would_go_out_now(replays: Replays) -> None:
 
 
 async def test_a_sent_contract_is_not_sent_again(replays: Replays) -> None:
-    """Done: dry says so beside what was written then; live adds nothing. Also once it has expired."""
+    """Done: dry reports it with what was written then; live adds nothing. Also once it has expired."""
     deal_id = await replays.sales.deal("closing")
     event_id = await replays.desk.record("contract.due", deal_id)
     assert (await replays.desk.run(send_contract, event_id)).state == "done"
@@ -211,7 +211,7 @@ async def test_a_sent_contract_is_not_sent_again(replays: Replays) -> None:
         assert end.state == "ignored" and replays.made() == made
 
 
-async def test_a_half_told_contract_shows_what_is_left(replays: Replays) -> None:
+async def test_a_half_recorded_contract_shows_what_is_left(replays: Replays) -> None:
     """Sent, but the note is missing: the send is done already, the note and the deal would be written."""
     deal_id = await replays.sales.deal("closing")
     replays.world.fault("hub", "status", "/objects/[^/]+/notes$", method="POST", status=400)
@@ -260,8 +260,8 @@ async def test_a_signature_before_and_after(replays: Replays) -> None:
     assert len(after.happened) == 4 and await replays.sales.stage_of(deal_id) == "won"
 
 
-async def test_a_file_in_doubt_is_not_uploaded_by_looking(replays: Replays) -> None:
-    """Looking for a file means uploading it again under its name: a dry run holds even that back."""
+async def test_a_check_for_a_file_does_not_upload_it(replays: Replays) -> None:
+    """Looking for a file means uploading it again under its name: a dry run does not even do that."""
     deal_id = await replays.sales.deal("presentation", proposal=False)
     replays.world.fault("hub", "status_after", "/files", method="POST", status=502, times=4)
     event_id = await replays.desk.record("proposal.due", deal_id)
@@ -301,7 +301,7 @@ async def test_a_proposal_that_an_operator_ordered(replays: Replays) -> None:
 
 
 async def test_a_hint_comes_again(replays: Replays) -> None:
-    """Dry: says what a look at the deal would put into the inbox, without putting it there. Live: it does."""
+    """Dry: says which events a read of the deal would put into the inbox, without putting it there. Live: it does."""
     deal_id = await replays.sales.deal("discussion")
     await sync_deals.sweep(replays.s)
     event_id = await replays.hint(deal_id)
@@ -318,7 +318,7 @@ async def test_a_hint_comes_again(replays: Replays) -> None:
 
 
 async def test_a_failure_is_shown_as_one(replays: Replays) -> None:
-    """Where HubSpot is away the dry run says that the event would be parked, and why."""
+    """If HubSpot is unavailable the dry run says that the event would be parked, and why."""
     deal_id = await replays.sales.deal("closing")
     event_id = await replays.desk.record("contract.due", deal_id)
     replays.world.fault("hub", "status", "/deals/batch/read", status=401, times=9)
@@ -329,7 +329,7 @@ async def test_a_failure_is_shown_as_one(replays: Replays) -> None:
 
 
 async def test_what_cannot_be_replayed_says_why(replays: Replays) -> None:
-    """Unknown, unreadable, of no concern to us, its bytes removed or damaged: one clear line each."""
+    """Unknown, unreadable, not for us, its bytes removed or damaged: one clear line each."""
     ledger, now = replays.s.ledger, replays.s.clock()
     event_id = await replays.lead()
     odd = [

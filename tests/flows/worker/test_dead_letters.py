@@ -35,7 +35,7 @@ async def _run(flow: Any, event_id: int) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_they_are_listed_until_they_are_gone(prefect: None, world: Any, desk: Any, sales: Any) -> None:
-    """Given up: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
+    """Dead events: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
     deal_id = await sales.deal("presentation", proposal=False)
     hint = await desk.record("deal.changed", deal_id, lane="hint:1")
     await _run(sync_deals, hint)

@@ -1,4 +1,4 @@
-"""The worker's own judgement, without a Prefect server: who is away when something cannot be reached."""
+"""The worker's own judgement, without a Prefect server: which service is unavailable when a call fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -55,7 +55,7 @@ async def test_prefect_away_is_called_so(s: Any) -> None:
 
 
 async def test_the_database_away_is_called_so(s: Any) -> None:
-    """The same kind of error, from a PostgreSQL that is not there: the ledger is away, Prefect is well."""
+    """The same kind of error, from a PostgreSQL that is not there: the ledger is unavailable, Prefect works."""
     real, api = s.ledger, PrefectApi()
     nowhere = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/none"
     s.ledger = Ledger(create_async_engine(sa.make_url(nowhere)))
@@ -69,7 +69,7 @@ async def test_the_database_away_is_called_so(s: Any) -> None:
 
 
 async def test_a_missing_deployment_stops_the_worker(s: Any) -> None:
-    """Not a passing trouble: the error says what to run."""
+    """Not transient: the error says what to run."""
     api: Any = PrefectApi(ObjectNotFound(None))
 
     with pytest.raises(SetupError, match="dealflow setup"):

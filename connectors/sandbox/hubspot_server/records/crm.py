@@ -33,7 +33,7 @@ class Crm:
         self.pipelines = pipelines
         self.events = events
         self.settings = settings
-        self.links = Links(self._linked)
+        self.links = Links(self._link_changed)
         self.unique = UniqueValues(schema)
         self._link_source = CALCULATED
         self._records: dict[str, dict[str, Record]] = {t.key: {} for t in TYPES}
@@ -240,7 +240,7 @@ class Crm:
             return {"hs_email_domain": record.values.get("email", "@").split("@")[1]}
         return {}
 
-    def _linked(self, kind: LinkType, from_id: str, to_id: str, removed: bool) -> None:
+    def _link_changed(self, kind: LinkType, from_id: str, to_id: str, removed: bool) -> None:
         source = object_type(kind.source)
         now_ms = self.clock.now_ms()
         if source.activity and not removed and kind.label is None:

@@ -187,10 +187,10 @@ def _association_test(crm: Crm, kind: ObjectType, name: str, operator: str, give
     wanted = {str(v) for v in given.get("values") or [given.get("value")]}
 
     def test(record: Record, values: dict[str, str]) -> bool:
-        linked = set(crm.links.ids(kind, record.id, target))
+        associated = set(crm.links.ids(kind, record.id, target))
         if operator in _ACTIVE:
-            return bool(linked) is (operator == "HAS_PROPERTY")
-        return bool(linked & wanted)
+            return bool(associated) is (operator == "HAS_PROPERTY")
+        return bool(associated & wanted)
 
     return test
 

@@ -1,4 +1,4 @@
-"""Who gets in, and how often."""
+"""Access and rate limits."""
 
 import time
 
@@ -42,7 +42,7 @@ async def test_refusals_have_the_vendors_body(world, method, path, status, name)
 
 async def test_each_tier_has_its_own_budget(world):
     """Standard, high tier and test mode are counted apart; 429 has no Retry-After but a reset time."""
-    while time.time() % 60 > 55:  # the minute must not turn in the middle of the count
+    while time.time() % 60 > 55:  # the minute must not end during the count
         time.sleep(0.5)
     await world.limits(standard=3, high=1, test=2)
     standard = [await world.api.get("/v3/account") for _ in range(4)]
@@ -60,13 +60,13 @@ async def test_each_tier_has_its_own_budget(world):
 
 
 async def test_limits_are_generous_unless_set(world):
-    """A demo does not stall: the dials start far above the vendor's own limits."""
+    """A demo does not wait: the default limits are far above the vendor's."""
     shown = (await world.api.get("/_sandbox/limits")).json()
     assert (shown["standard"], shown["high"], shown["test"]) == (1000, 1000, 1000)
 
 
 async def test_a_dial_that_does_not_exist_is_refused(world):
-    """A misspelt dial is an error, not a silent nothing."""
+    """A misspelt limit is an error."""
     answer = await world.api.put("/_sandbox/limits", json={"standart": 5})
     assert answer.status_code == 422
 

@@ -32,7 +32,7 @@ async def test_an_event_is_a_form_with_one_json_field_and_checkable_hashes(world
 
 
 async def test_content_sha256_comes_in_either_disputed_form(world):
-    """Base64 of the digest's bytes by default, of its hex text (88 characters) where the dial says so."""
+    """Base64 of the digest's bytes by default, of its hex text (88 characters) if configured so."""
     await world.limits(content_sha256="hex")
     await world.sent()
     headers, body, _ = world.receiver.got[0]
@@ -43,7 +43,7 @@ async def test_content_sha256_comes_in_either_disputed_form(world):
 
 
 async def test_two_requests_in_one_second_share_a_hash(world):
-    """The hash is over time and type only, so it cannot tell two events apart and is no key."""
+    """The hash is over time and type only, so it does not identify an event."""
     for ident in ("a" * 40, "b" * 40):
         body = {
             "event_type": "signature_request_viewed",
@@ -57,7 +57,7 @@ async def test_two_requests_in_one_second_share_a_hash(world):
     assert len({p["event"]["event_hash"] for p in payloads}) == 1
 
 
-async def test_a_whole_signing_tells_its_whole_story(world):
+async def test_a_whole_signing_sends_all_events(world):
     """sent, viewed and signed per signer, all_signed, downloadable: each once, with the right signer."""
     request_id = await world.sent()
     await world.act(request_id, JANE, "sign")
@@ -104,7 +104,7 @@ async def test_six_retries_on_the_vendors_schedule_and_then_never_again(world):
 
 
 async def test_ten_failures_in_a_row_clear_the_callback_url(world):
-    """One success in between starts the count over; the tenth failure clears the URL; PUT sets it back."""
+    """One success in between resets the count; the tenth failure clears the URL; PUT sets it back."""
     request_id = await world.sent()
 
     async def view(times):
@@ -183,7 +183,7 @@ async def test_events_about_other_things_carry_no_request(world, event_type, con
 
 
 async def test_a_forgery_can_be_rehearsed(world):
-    """Another key, an old time and a body that lies: the hash covers time and type only."""
+    """Another key, an old time and a false body: the hash covers time and type only."""
     request_id = await world.sent()
     await world.api.post("/_sandbox/events", json={
         "event_type": "signature_request_all_signed", "signature_request_id": request_id,
@@ -211,7 +211,7 @@ async def test_callbacks_go_to_this_machine_only(world):
 
 
 async def test_without_a_url_nothing_is_sent_and_nothing_breaks(world):
-    """An empty text clears the URL through the API; the request lives on."""
+    """An empty text clears the URL through the API; the request stays."""
     await world.api.put("/v3/account", json={"callback_url": ""})
     answer = (await world.send()).json()
     await world.advance(5)
@@ -221,7 +221,7 @@ async def test_without_a_url_nothing_is_sent_and_nothing_breaks(world):
 
 
 async def test_mischief_doubles_events_and_faults_hide_answers(world):
-    """A doubled delivery arrives twice; a send whose answer is lost has happened all the same."""
+    """A doubled delivery arrives twice; a send whose answer is lost has happened anyway."""
     await world.api.put("/_sandbox/deliveries/mischief", json={"duplicate": 1.0})
     await world.api.post("/_sandbox/faults", json={"kind": "status_after", "path": "/send$", "status": 500})
     answer = await world.send()

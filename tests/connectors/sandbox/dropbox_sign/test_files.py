@@ -1,4 +1,4 @@
-"""The documents that come back: when they can be had, what is in them, that they do not change."""
+"""Downloaded documents: when they are available, what they contain, and that they do not change."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ async def test_files_are_409_while_they_are_prepared(world):
 
 
 async def test_a_pdf_in_hand_does_not_prove_completion(world):
-    """The current state can be had before anybody signed: no signatures on it, and it says so."""
+    """The current state is available before anybody signed: no signatures on it, and it says so."""
     request_id = await world.sent()
     early = await _files(world, request_id)
     assert early.headers["content-type"] == "application/pdf"
@@ -58,7 +58,7 @@ async def test_a_pdf_in_hand_does_not_prove_completion(world):
 
 
 async def test_downloadable_may_come_before_completion(world):
-    """With the dial on, each signature announces new files: the event is no proof either."""
+    """If configured, each signature announces new files: the event alone proves nothing."""
     await world.limits(downloadable_early=True)
     request_id = await world.sent()
     await world.act(request_id, JANE, "sign")
@@ -151,7 +151,7 @@ async def test_the_bytes_do_not_change_between_downloads(world):
 
 
 async def test_a_link_does_not_live_long(world):
-    """After its expires_at the link is dead, and a made-up one never lived."""
+    """After its expires_at the link fails, and so does an invented one."""
     request_id = await _signed(world)
     link = (await world.api.get(f"/v3/signature_request/files_as_file_url/{request_id}")).json()
     assert 0 < link["expires_at"] - world.clock.now_s() <= 600

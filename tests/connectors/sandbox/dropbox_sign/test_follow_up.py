@@ -96,7 +96,7 @@ async def test_cancelling_is_queued_and_confirmed_by_an_event(world):
 
 
 async def test_a_signature_can_overtake_a_queued_cancellation(world):
-    """Signed by all before the queue got there: it stays complete, and no event says cancelled."""
+    """Signed by all before the queue was processed: it stays complete, and no event says cancelled."""
     await world.limits(cancel_s=600)
     request_id = await world.sent()
     await world.api.post(f"/v3/signature_request/cancel/{request_id}")

@@ -87,7 +87,7 @@ async def _list(world, **params):
 
 
 async def test_a_fresh_request_is_not_found_by_query_at_once(world):
-    """The index lags by the dial in virtual seconds; the plain list does not. Absence proves nothing."""
+    """The index lags by the configured virtual seconds; the plain list does not. Absence proves nothing."""
     await world.limits(search_lag_s=30)
     request_id = await world.sent()
     query = "metadata:tok0001 AND from:me"

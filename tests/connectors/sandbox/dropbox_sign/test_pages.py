@@ -1,4 +1,4 @@
-"""The pages for people: what is out, where it stands, its PDF, and signing by hand in a browser."""
+"""The pages for people: open requests, their state, their PDF, and signing by hand in a browser."""
 
 import re
 
@@ -67,7 +67,7 @@ async def test_the_requesters_page_shows_where_the_request_stands(world):
 
 
 async def test_the_pdf_opens_in_the_browser_once_it_is_ready(world):
-    """Without a key, to be shown and not saved; while files are prepared the page says to wait."""
+    """Without a key, shown inline and not saved; while files are prepared the page says to wait."""
     request_id = await world.sent()
     world.api.auth = None
     pdf = await world.api.get(f"/home/document?guid={request_id}")

@@ -1,4 +1,4 @@
-"""The stand-in's README keeps up with its dials."""
+"""The stand-in's README lists its limits and delays."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ README = Path(dropbox_sign_server.__file__).with_name("README.md").read_text()
 
 
 def test_every_dial_is_described():
-    """A dial that the README does not name does not exist for its reader."""
+    """The README names every limit and delay."""
     assert [name for name in Knobs.model_fields if name not in README] == []

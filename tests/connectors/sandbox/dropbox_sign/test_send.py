@@ -1,4 +1,4 @@
-"""Creating requests: what is accepted in which spelling, what is refused with which path."""
+"""Creating requests: what is accepted in which format, what is refused with which path."""
 
 import asyncio
 
@@ -149,7 +149,7 @@ async def test_an_identical_request_in_flight_is_refused(world):
 
 
 async def test_sends_are_not_idempotent(world):
-    """The same send twice makes two requests: this is what a worker has to guard against."""
+    """The same send twice makes two requests: a worker must prevent this."""
     first, second = await world.sent(), await world.sent()
     assert first != second
     rows = (await world.api.get("/_sandbox/state")).json()["requests"]

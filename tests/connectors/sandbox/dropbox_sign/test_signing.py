@@ -11,7 +11,7 @@ def _statuses(shown):
     return [s["status_code"] for s in shown["signatures"]]
 
 
-async def test_nobody_signs_unless_told(world):
+async def test_nobody_signs_by_default(world):
     """Without a robot a request stays open, a week later too."""
     request_id = await world.sent()
     await world.advance(7 * 86_400)
@@ -57,7 +57,7 @@ async def test_without_an_order_all_may_sign_at_once(world):
 
 
 async def test_the_first_matching_robot_decides(world):
-    """First match wins; a robot set later acts on requests that are out already."""
+    """First match wins; a robot set later acts on open requests."""
     request_id = await world.sent()
     await world.api.put("/_sandbox/robots", json=[
         {"email": "^jane@", "does": "decline", "reason": "Too dear", "after_s": 0},
@@ -74,7 +74,7 @@ async def test_the_first_matching_robot_decides(world):
 
 
 async def test_without_allow_decline_nobody_can_decline(world):
-    """allow_decline is false by default: the robot looks and goes, by hand it is refused."""
+    """allow_decline is false by default: the robot only views, by hand it is refused."""
     await world.api.put("/_sandbox/robots", json=[{"email": "jane", "does": "decline"}])
     request_id = await world.sent(allow_decline=None)
     await world.until(lambda: "signature_request_viewed" in world.receiver.types(request_id))
@@ -158,7 +158,7 @@ async def test_answers_of_signers_come_back_as_response_data(world, make_contrac
 
 
 async def test_expiry_closes_what_is_unsigned(world):
-    """At expires_at: unsigned signatures are expired, an event tells, files are 403, robots stop."""
+    """At expires_at: unsigned signatures are expired, an event is sent, files are 403, robots stop."""
     at = world.clock.now_s() + 2 * 86_400
     request_id = await world.sent(expires_at=int(at))
     await world.act(request_id, JANE, "sign")
@@ -188,7 +188,7 @@ async def test_a_later_expiry_replaces_the_first(world):
 
 
 async def test_reset_forgets_requests_robots_dials_and_pending_timers(world):
-    """After a reset nothing of the old life happens any more, and ids start over with the seed."""
+    """After a reset nothing of the old state happens, and ids start over with the seed."""
     await world.api.put("/_sandbox/robots", json=[{"email": ".*", "does": "sign", "after_s": 60}])
     await world.limits(search_lag_s=9)
     first = await world.sent()

@@ -1,4 +1,4 @@
-"""Templates: what is offered, and sends that use them."""
+"""Templates: the available ones, and sends that use them."""
 
 import io
 
@@ -26,7 +26,7 @@ async def _send(world, **change):
     return await world.api.post("/v3/signature_request/send_with_template", json=body)
 
 
-async def test_templates_tell_their_roles_and_fields(world):
+async def test_templates_have_roles_and_fields(world):
     """What a check before sending needs: roles in order, CC roles, merge fields with `required`."""
     listed = (await world.api.get("/v3/template/list")).json()
     assert listed["list_info"]["num_results"] == 2
@@ -107,7 +107,7 @@ async def test_cc_roles_of_the_template_are_required(world):
 
 
 async def test_a_misnamed_value_is_left_out_without_an_error(world):
-    """As the vendor does: the field stays blank, nobody complains."""
+    """As the vendor does: the field stays blank, there is no error."""
     answer = await _send(world, custom_fields=[*VALUES, {"name": "start date", "value": "tomorrow"}])
     assert answer.status_code == 200
     assert "start date" not in {c["name"] for c in answer.json()["signature_request"]["custom_fields"]}

@@ -44,7 +44,7 @@ async def test_a_tag_that_means_nothing_is_an_error(make_contract, tag):
 
 
 async def test_ordinary_brackets_are_not_tags(make_contract):
-    """Square brackets in a contract's text do no harm."""
+    """Square brackets in a contract's text are harmless."""
     assert [f.name for f in _fields(make_contract("[see annex 1]", "[a or b]"))] == ["Price"]
 
 
@@ -82,7 +82,7 @@ async def test_wrong_tags_are_accepted_and_then_fail_by_event(world, make_contra
     [("contract.pdf", b"%PDF-1.7 this is not one"), ("contract.exe", b"MZ..."), ("contract", b"no type")],
 )
 async def test_a_broken_document_fails_by_event(world, name, content):
-    """A file that cannot be processed is accepted, then file_error tells."""
+    """A file that cannot be processed is accepted, then file_error is sent."""
     answer = await world.send(files=[(name, content)])
     assert answer.status_code == 200
     await world.until(lambda: "file_error" in world.receiver.types())
@@ -142,7 +142,7 @@ def _handmade(content):
 
 
 async def test_tags_are_found_in_pieces_and_on_scaled_pages():
-    """Other programs cut words apart and scale their pages: the tag still begins where it is seen."""
+    """Other programs split words and scale pages: the tag's position is still right."""
     pdf = _handmade(
         b"BT /F1 12 Tf 72 700 Td ([sig|re) Tj (q|sig) Tj (ner1]) Tj ET "
         b"BT /F1 12 Tf 72 600 Td [([te) -20 (xt|noreq|signer1|La) 10 (bel|po])] TJ ET "

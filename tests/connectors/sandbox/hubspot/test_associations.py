@@ -1,4 +1,4 @@
-"""Links and labels: two directions, replacing labels, one primary, a 207 for nothing."""
+"""Associations and labels: two directions, replacing labels, one primary, a 207 for nothing."""
 
 import pytest
 
@@ -165,7 +165,7 @@ def test_batch_create_status_depends_on_the_version(hub, trio):
 
 
 def test_labels_archive_keeps_the_plain_link(hub, trio):
-    """Taking a label away leaves the unlabelled association."""
+    """Removing a label leaves the unlabelled association."""
     deal, company = trio["deals"], trio["companies"]
     put(hub, "deals", deal, "companies", company, ("HUBSPOT_DEFINED", 5))
     row = {
@@ -178,7 +178,7 @@ def test_labels_archive_keeps_the_plain_link(hub, trio):
 
 
 def test_pair_can_be_taken_apart(hub, trio):
-    """Deleting a pair takes all its links, both ways, and again is harmless."""
+    """Deleting a pair removes all its associations, both ways, and again is harmless."""
     path = f"/crm/objects/{V}/deals/{trio['deals']}/associations/contacts/{trio['contacts']}"
     put(hub, "deals", trio["deals"], "contacts", trio["contacts"], ("HUBSPOT_DEFINED", 3))
     assert [hub.api.delete(path).status_code for _ in range(2)] == [204, 204]
@@ -207,7 +207,7 @@ def test_lead_needs_its_contact(hub, trio):
 
 
 def test_unknown_target_is_refused(hub, trio):
-    """Linking to a record that is not there is a 404; inline it is a 400 and nothing is created."""
+    """Associating with an unknown record is a 404; inline it is a 400 and nothing is created."""
     path = f"/crm/objects/{V}/deals/{trio['deals']}/associations/default/contacts/77"
     assert hub.api.put(path).status_code == 404
     link = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 214}

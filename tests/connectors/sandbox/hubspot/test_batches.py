@@ -35,7 +35,7 @@ def test_results_are_not_in_input_order(hub):
 
 
 def test_trace_ids_need_not_come_back(hub):
-    """Whether success rows echo the trace id is undocumented: a client must live without."""
+    """Whether success rows echo the trace id is undocumented: a client must work without."""
     hub.control("PUT", "portal-rules", echo_trace_ids=False)
     answer = post(hub, "deals", "create", deals("a", trace=True))
     assert "objectWriteTraceId" not in answer.json()["results"][0]

@@ -1,4 +1,4 @@
-"""The rep at the keyboard, seeding, forms, and a reset that forgets."""
+"""Actions of reps, seeding, forms, and reset."""
 
 V = "2026-09"
 
@@ -18,7 +18,7 @@ def test_rep_changes_a_deal_as_a_person(hub):
 
 
 def test_rep_creates_links_labels_and_archives(hub):
-    """One visit can create a record with labelled links; another takes a link or the record away."""
+    """One visit can create a record with labelled links; another removes an association or the record."""
     label = {"name": "signer", "label": "Signer"}
     hub.api.post(f"/crm/associations/{V}/deals/contacts/labels", json=label)
     contact = rep(hub, object_type="contacts", create=True, properties={"email": "a@example.test"})

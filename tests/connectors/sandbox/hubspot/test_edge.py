@@ -1,4 +1,4 @@
-"""Who may call, how often, and how refusals look."""
+"""Access, rate limits, and the form of refusals."""
 
 import time
 
@@ -24,7 +24,7 @@ def test_token_that_is_no_good_is_refused(hub, header):
 
 
 def test_unknown_path_is_an_html_page_not_json(hub):
-    """An address nobody serves answers with the edge's HTML page, which a client must survive."""
+    """An unknown address answers with the edge's HTML page, which a client must survive."""
     answer = hub.api.get("/crm/objects/2026-09/deals/1/nothing")
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
@@ -116,7 +116,7 @@ def test_search_limit_is_per_second_and_over_all_types(hub):
 
 
 def test_association_calls_have_a_limit_of_their_own(hub):
-    """Associations run dry while the rest of the API still answers."""
+    """The association limit is reached while the rest of the API still answers."""
     hub.control("PUT", "limits", associations=2)
     path = "/crm/associations/2026-09/deals/contacts/labels"
     assert [hub.api.get(path).status_code for _ in range(3)] == [200, 200, 429]

@@ -42,7 +42,7 @@ def test_repeated_upload_returns_the_existing_file(hub):
 
 
 def test_same_name_with_other_content_is_another_file(hub):
-    """Content counts: another document under the same name is numbered, not taken for the first."""
+    """The content counts: another document under the same name gets a number."""
     first, second = upload(hub, b"one"), upload(hub, b"two")
     assert first.json()["id"] != second.json()["id"]
     assert second.json()["name"] == "contract-1"

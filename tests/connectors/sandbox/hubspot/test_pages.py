@@ -54,7 +54,7 @@ def note_with_file(hub, deal, body, content=PDF):
     return file_id
 
 
-def test_a_deals_page_shows_what_a_rep_looks_for(hub, browser):
+def test_a_deals_page_shows_what_a_rep_needs(hub, browser):
     """Name, stage on its path, money, owner, labelled contact, company, line item and both moves are there."""
     deal, contact = a_deal(hub)
     label = {"label": "Signer", "name": "signer"}
@@ -135,7 +135,7 @@ def test_contacts_and_companies_have_pages_too(hub, browser, kind, name):
 
 
 def test_the_first_page_lists_the_deals(hub, browser):
-    """Lately changed first, with stage, amount and company, each leading to its page."""
+    """Last changed first, with stage, amount and company, each leading to its page."""
     deal, _ = a_deal(hub)
     (later,) = seed(
         hub, {"object_type": "deals", "properties": {"dealname": "Later", "dealstage": "closedlost"}}
@@ -147,7 +147,7 @@ def test_the_first_page_lists_the_deals(hub, browser):
 
 
 def test_merged_archived_and_missing_records_say_so(hub, browser):
-    """An old id shows the survivor, the bin is named, and what is not there is a 404 for people."""
+    """An old id shows the survivor, the recycle bin is shown, and an unknown record is a 404 page."""
     deal, _ = a_deal(hub)
     (other,) = seed(
         hub, {"object_type": "deals", "properties": {"dealname": "Twin", "dealstage": "contractsent"}}
@@ -165,7 +165,7 @@ def test_merged_archived_and_missing_records_say_so(hub, browser):
 
 
 def test_pages_leave_no_trace(hub, browser):
-    """Looking is not calling: no row in the request log, no planted fault met, no limit used."""
+    """Viewing pages adds no row to the request log, meets no fault and uses no limit."""
     deal, _ = a_deal(hub)
     hub.control("POST", "faults", kind="status", path=".*", method="GET", status=503, times=1)
     before = hub.control("GET", "requests")["total"]

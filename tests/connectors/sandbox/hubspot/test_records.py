@@ -160,7 +160,7 @@ def test_last_modified_moves_with_values_and_not_with_links(hub):
 
 
 def test_logged_activity_bumps_the_deal(hub):
-    """A note on a deal moves its last activity and last-modified: echoes must be told by content."""
+    """A note on a deal moves its last activity and last-modified: echoes must be detected by content."""
     ident = deal(hub)
     before = read(hub, "deals", ident)["updatedAt"]
     hub.advance(5)

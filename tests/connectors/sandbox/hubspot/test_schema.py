@@ -71,7 +71,7 @@ def test_bad_definition_is_refused(hub, change):
 
 
 def test_options_need_their_place_since_2026_09(hub):
-    """2026-09 wants displayOrder on every option, 2026-03 does not."""
+    """2026-09 requires displayOrder on every option, 2026-03 does not."""
     options = [{"label": "Sent", "value": "sent"}]
     assert create(hub, options=options).status_code == 400
     assert create(hub, version="2026-03", options=options).status_code == 201
@@ -164,7 +164,7 @@ def test_deal_stage_needs_a_probability(hub, metadata):
 
 
 def test_stage_can_be_added_renamed_and_removed(hub):
-    """A renamed stage keeps its id; the audit tells of each step."""
+    """A renamed stage keeps its id; the audit has each step."""
     base = f"/crm/pipelines/{V}/deals/default/stages"
     body = {"label": "Legal", "displayOrder": 4, "metadata": {"probability": "0.85"}}
     ident = hub.api.post(base, json=body).json()["id"]
@@ -179,7 +179,7 @@ def test_stage_can_be_added_renamed_and_removed(hub):
 
 
 def test_stage_in_use_cannot_be_deleted_since_2026_09(hub):
-    """2026-09 checks references unless told not to; 2026-03 only when asked."""
+    """2026-09 checks references by default; 2026-03 only on request."""
     body = {"properties": {"dealname": "x", "dealstage": "contractsent"}}
     hub.api.post(f"/crm/objects/{V}/deals", json=body)
     path = "deals/default/stages/contractsent"

@@ -211,7 +211,7 @@ def test_merge_event_names_all_the_ids(hub, inbox):
     )
 
 
-def test_deletion_is_told(hub, inbox):
+def test_deletion_is_reported(hub, inbox):
     """Archiving sends deal.deletion."""
     ident = deal(hub)
     hub.api.delete(f"/crm/objects/{V}/deals/{ident}")

@@ -1,4 +1,4 @@
-"""The checks see what is broken: each promise, broken on purpose in the records of a real play."""
+"""The checks detect each promise that is broken on purpose in the records of a real run."""
 
 import copy
 from collections.abc import Callable
@@ -89,7 +89,7 @@ def _lead_lost(p: Played) -> None:
     ],
 )
 def test_a_broken_promise_is_seen(played: Played, breaking: Callable[[Played], Any], promise: str) -> None:
-    """The check that is meant for it finds it and names it."""
+    """The right check finds it and names it."""
     assert not any(c.broken for c in check(played))
     copied = copy.deepcopy(replace(played))
     breaking(copied)

@@ -1,4 +1,4 @@
-"""The simulated people, without a play: who comes when, and what can be changed."""
+"""The simulated people alone: their leads, and the rates that can be changed."""
 
 from datetime import UTC, datetime
 
@@ -35,7 +35,7 @@ def test_same_seed_same_people() -> None:
 
 
 def test_one_more_buyer_changes_nothing_for_the_others() -> None:
-    """Each buyer has dice of its own."""
+    """Each buyer has its own random generator."""
     few, many = (buyers(n, seed=3, rates=Rates()) for n in (10, 11))
     assert few == many[:10]
 
@@ -56,7 +56,7 @@ def test_every_lead_is_one_the_gateway_takes() -> None:
     ("rate", "field"), [("lead_without_budget", "budget"), ("lead_without_need", "message")]
 )
 def test_a_rate_decides(rate: str, field: str) -> None:
-    """At 0 everybody says it, at 1 nobody does."""
+    """At 0 every lead has it, at 1 none has it."""
     for value, least, most in ((0.0, 100, 100), (1.0, 0, 0)):
         rates = parse_rates({rate: value, "asks_twice": 0})
         sent = leads(buyers(100, seed=5, rates=rates), starts=STARTS, days=30, rates=rates)

@@ -42,7 +42,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_every_promise_holds(played: Played) -> None:
-    """The five checks looked at something, and found nothing."""
+    """The checks examined records, and found no fault."""
     found = report(played)
     assert found.ok, [c.broken for c in found.checks if c.broken]
     assert all(c.looked_at > 0 for c in found.checks)
@@ -61,7 +61,7 @@ def test_the_report_adds_up(played: Played) -> None:
 
 
 def test_people_are_human(played: Played) -> None:
-    """Within sixty days deals are won and lost, contracts are held for want of something, buyers go silent."""
+    """Within sixty days deals are won and lost, contracts are held because something was missing, buyers go silent."""
     found = report(played)
     assert found.outcome["won"]["deals"] > 0 and found.outcome["lost"]["deals"] > 0
     assert any(hold["kind"] == "contract.due" for hold in found.holds)
@@ -83,7 +83,7 @@ def test_nobody_fails_when_nobody_errs(tmp_path: Path) -> None:
 
 
 def test_an_own_process_can_be_rehearsed(tmp_path: Path) -> None:
-    """Other stages, other words, own properties: people go by the file, not by the shipped names."""
+    """Other stages, other words, own properties: the people follow the file, not the shipped names."""
     content = yaml.safe_load(PROCESS.read_text())
     content |= {"name": "Three steps", "pipeline": "Short sale"}
     step = {"probability": 0.3, "buyer_step": "Decides", "help": "Ask and listen"}
@@ -128,7 +128,7 @@ def test_an_own_process_can_be_rehearsed(tmp_path: Path) -> None:
 
 
 def test_deals_that_do_not_get_on_are_followed_up() -> None:
-    """Buyers go silent: their deals get follow-ups and are flagged, no promise is broken, nobody acts otherwise."""
+    """Buyers go silent: their deals get follow-ups and are flagged, no promise is broken, nobody acts differently."""
     silent = Rates.model_validate({"lead_without_need": 1, "goes_silent": 0.3, "gives_up": 0})
     plan = Plan(PROCESS, deals=8, days=60, seed=5, rates=silent)
     without = report(asyncio.run(play(plan)))

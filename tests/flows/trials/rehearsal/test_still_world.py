@@ -1,4 +1,4 @@
-"""The seams that make a rehearsal repeatable: a clock that stands still, a ledger at rest, a plain connection."""
+"""The parts that make a rehearsal repeatable: a frozen clock, a closed ledger, a plain connection."""
 
 import asyncio
 import shutil
