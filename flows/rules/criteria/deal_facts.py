@@ -40,6 +40,13 @@ class Objection(NamedTuple):
     closed_at: datetime | None = None
 
 
+class Quote(NamedTuple):
+    """A quote on the deal, and whether the buyer has accepted it."""
+
+    id: str
+    accepted: bool
+
+
 @dataclass(frozen=True)
 class DealFacts:
     """What the CRM and our filed documents say about a deal at one moment. Ids are HubSpot's."""
@@ -54,6 +61,7 @@ class DealFacts:
     signature: str | None = None  # completed, declined, ... of the newest contract, read back
     activities: Sequence[Activity] = ()
     objections: Sequence[Objection] = ()
+    quotes: Sequence[Quote] = ()  # read only where a criterion asks for them
     owner: frozenset[str] | None = None  # teams and address of the deal's owner, case-folded; None: not known
     entered: Mapping[str, datetime] = field(default_factory=dict)  # stage key -> see `entered_at`
     papers: Mapping[str, Proof] = field(default_factory=dict)  # the records behind documents and signature
