@@ -1,10 +1,9 @@
-"""What exit criteria are judged on: deals as HubSpot has them, with the filed papers and contracts of the ledger."""
+"""What exit criteria are judged on: deals as HubSpot has them, with the ledger's filed documents and contracts."""
 
 from collections.abc import Iterable
 
 from flows.deals.read import DealFile
-from flows.ledger import contracts
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents
 from flows.ledger.database import Transaction
 from flows.rules.criteria.judge import DealFacts, Proof
 
@@ -12,7 +11,7 @@ from flows.rules.criteria.judge import DealFacts, Proof
 async def facts_of(tx: Transaction, files: Iterable[DealFile]) -> dict[str, DealFacts]:
     """The facts about these deals, by deal id, each with the records that prove it. In two reads of the ledger."""
     by_id = {file.id: file for file in files}
-    filed = await papers.filed(tx, list(by_id))
+    filed = await documents.filed(tx, list(by_id))
     newest = await contracts.latest_of(tx, list(by_id))
     facts: dict[str, DealFacts] = {}
     for deal_id, file in by_id.items():

@@ -10,7 +10,7 @@ ACTIVITY_TYPES: tuple[ActivityType, ...] = get_args(ActivityType)
 
 
 class Proof(NamedTuple):
-    """A record that proves something: deal, contact, company, line_item, an activity type, document or signature.
+    """A record that proves something: deal, contact, company, line_item, quote, document, signature, an activity type.
 
     `at`: since when it does, where the record itself says so.
     """
@@ -33,7 +33,7 @@ class Activity(NamedTuple):
 
 
 class Objection(NamedTuple):
-    """Something that keeps the buyer from going on, listed as a task. Not closed yet: `closed_at` is None."""
+    """Something that stops the buyer, listed as a task. Not closed yet: `closed_at` is None."""
 
     id: str
     listed_at: datetime
