@@ -1,4 +1,4 @@
-"""What exit criteria are judged on: deals as HubSpot has them, with the filed papers and contracts of the ledger."""
+"""What exit criteria are judged on: deals as HubSpot has them, with the ledger's filed documents and contracts."""
 
 from collections.abc import Iterable
 

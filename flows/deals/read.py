@@ -1,5 +1,5 @@
 """A deal with everything around it, read fresh from HubSpot in bulk: seven calls for up to a hundred deals, and two
-more for each type of activity that the process asks for (see activities.py).
+more for each type of activity that the process asks for (see activities.py), and for quotes (see quotes.py).
 
 Needs: scopes crm.objects.{deals,contacts,companies,line_items}.read.
 """
@@ -13,8 +13,9 @@ from connectors.http.errors import TransientError
 from connectors.hubspot.records import Link, Owner, Record
 from flows.deals.activities import read_activities
 from flows.deals.associated import associated_records
+from flows.deals.quotes import read_quotes
 from flows.retries import reading
-from flows.rules.criteria.evidence import ActivityType
+from flows.rules.criteria.deal_facts import ActivityType, Quote
 from flows.rules.criteria.judge import (
     Activity,
     DealFacts,
@@ -106,6 +107,7 @@ class DealFile:
     read_at: datetime
     activities: tuple[Activity, ...] = ()
     objections: tuple[Objection, ...] = ()
+    quotes: tuple[Quote, ...] = ()
     entered: Mapping[str, datetime] = field(
         default_factory=dict
     )  # when it came into each stage, if asked for
@@ -117,7 +119,7 @@ class DealFile:
 
     @property
     def main_contact(self) -> DealContact | None:
-        """Who the papers are addressed to: the decision maker, else the signer, else the first contact."""
+        """Who documents are addressed to: the decision maker, else the signer, else the first contact."""
         for role in ("decision_maker", "signer"):
             for contact in self.contacts:
                 if role in contact.roles:
@@ -143,6 +145,7 @@ class DealFile:
             signature=signature,
             activities=self.activities,
             objections=self.objections,
+            quotes=self.quotes,
             owner=_names_of(self.owner) if self.owner else None,
             entered=self.entered,
             papers=papers or {},
@@ -203,6 +206,7 @@ async def read_deals(
     links = {kind: found for kind, (found, _) in zip(properties, beside, strict=True)}
     contacts, companies, line_items = (records for _, records in beside)
     happened = await read_activities(s, real, types) if activities else {}
+    quotes = await read_quotes(s, real) if activities else {}
     owners = {owner.id: owner for owner in portal.owners}
     now = s.clock()
     files: dict[str, DealFile] = {}
@@ -230,6 +234,7 @@ async def read_deals(
             read_at=now,
             activities=happened[deal.id].activities if deal.id in happened else (),
             objections=happened[deal.id].objections if deal.id in happened else (),
+            quotes=quotes.get(deal.id, ()),
             entered=_entered(s.process, portal, deal, stage),
         )
     return files

@@ -1,4 +1,4 @@
-"""A process judged on the past: which moves of deals it would have stopped, flagged or counted, and for want of what.
+"""A process judged on the past: which moves of deals it would have stopped, flagged or counted, and what was missing.
 
 What is a move and what follows from it is decided as for deals of today (stage_moves.py, stage_guard.py). It is judged
 by what was on the deal a minute later: no guard looks sooner, and what is filled in with the stage is saved with it.

@@ -1,4 +1,4 @@
-"""A deal as it was at a past moment, as far as its history tells; and what is only known as it is now."""
+"""A deal as it was at a past moment, as far as its history shows; and what is only known as it is now."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

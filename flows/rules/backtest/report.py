@@ -1,4 +1,4 @@
-"""What a backtest tells: per stage, per criterion and per deal, under a process and under the one before it."""
+"""What a backtest reports: per stage, per criterion and per deal, under a process and under the one before it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -10,7 +10,7 @@ ACTIVITY_TYPES: tuple[ActivityType, ...] = get_args(ActivityType)
 
 
 class Proof(NamedTuple):
-    """A record that proves something: deal, contact, company, line_item, an activity type, document or signature.
+    """A record that proves something: deal, contact, company, line_item, quote, document, signature, an activity type.
 
     `at`: since when it does, where the record itself says so.
     """
@@ -33,11 +33,18 @@ class Activity(NamedTuple):
 
 
 class Objection(NamedTuple):
-    """Something that keeps the buyer from going on, listed as a task. Not closed yet: `closed_at` is None."""
+    """Something that stops the buyer, listed as a task. Not closed yet: `closed_at` is None."""
 
     id: str
     listed_at: datetime
     closed_at: datetime | None = None
+
+
+class Quote(NamedTuple):
+    """A quote on the deal, and whether the buyer has accepted it."""
+
+    id: str
+    accepted: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class DealFacts:
     signature: str | None = None  # completed, declined, ... of the newest contract, read back
     activities: Sequence[Activity] = ()
     objections: Sequence[Objection] = ()
+    quotes: Sequence[Quote] = ()  # read only where a criterion asks for them
     owner: frozenset[str] | None = None  # teams and address of the deal's owner, case-folded; None: not known
     entered: Mapping[str, datetime] = field(default_factory=dict)  # stage key -> see `entered_at`
     papers: Mapping[str, Proof] = field(default_factory=dict)  # the records behind documents and signature

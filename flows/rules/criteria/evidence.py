@@ -24,6 +24,7 @@ from flows.rules.criteria.kinds.line_items import LineItemEvidence as LineItemEv
 from flows.rules.criteria.kinds.objections import ObjectionsEvidence as ObjectionsEvidence
 from flows.rules.criteria.kinds.plan import PlanEvidence as PlanEvidence
 from flows.rules.criteria.kinds.property import PropertyEvidence as PropertyEvidence
+from flows.rules.criteria.kinds.quote import QuoteEvidence as QuoteEvidence
 from flows.rules.criteria.kinds.signature import SignatureEvidence as SignatureEvidence
 
 Leaf = LeafEvidence
@@ -37,6 +38,7 @@ KINDS: tuple[type[BaseEvidence], ...] = (
     LineItemEvidence,
     DocumentEvidence,
     SignatureEvidence,
+    QuoteEvidence,
     ActivityEvidence,
     CallNotesEvidence,
     ObjectionsEvidence,

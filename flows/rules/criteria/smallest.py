@@ -147,7 +147,7 @@ class _Search:
         return self.known[mask]
 
     def _signed(self, need: Need) -> Need:
-        """With the criteria that ask for it, and who supplies it according to them."""
+        """With the criteria that ask for it, and who supplies it."""
         criteria = [
             c
             for _, c in self.asked

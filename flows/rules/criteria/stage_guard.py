@@ -14,7 +14,7 @@ from flows.rules.process.sales_process import Mode, SalesProcess
 
 Found = Literal["passed", "skipped", "unproven", "overridden", "fight"]
 """What was found: all proven; proven, with stages skipped; proof missing; missing, but overridden by a person;
-automations that move the deal to and fro."""
+automations that move the deal back and forth."""
 Action = Literal["none", "note", "task", "move_back"]
 
 
@@ -23,7 +23,7 @@ class Ruling:
     """What was found about an entry into a stage, and what is done about it.
 
     `missing`: keys of criteria without proof; `jump`: the deal came from where it may not come from. `back_to`: the
-    stage's key to move it back to (`move_back` only); a task tells of that, too.
+    stage's key to move it back to (`move_back` only); a task reports that, too.
     """
 
     found: Found

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flows.rules.process.sales_process import SalesProcess
 
 FIGHT_WITHIN = timedelta(days=7)
-"""To and fro over more than this is a sale that takes its time, not two automations that undo each other."""
+"""Back and forth over more than this is a slow sale, not two automations that undo each other."""
 _PEOPLE = ("CRM_UI", "MOBILE")
 _PERSON_ID = "userid:"
 
@@ -16,8 +16,8 @@ _PERSON_ID = "userid:"
 class Move:
     """A deal came into a stage. `stage`: our key, None outside the process; `stage_id`: HubSpot's.
 
-    `source_type` and `source_id` are HubSpot's words for who did it (property history, CRM_UI and `userId:123` for a
-    person in the app, INTEGRATION, AUTOMATION_PLATFORM, ... for everything that acts by itself).
+    `source_type` and `source_id` are what HubSpot's property history reports about who did it: CRM_UI and `userId:123`
+    for a person in the app; INTEGRATION, AUTOMATION_PLATFORM, ... for everything that acts by itself.
     """
 
     stage: str | None
@@ -55,7 +55,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Fight:
-    """Automations move a deal to and fro between two stages. `since`: the first move of it, which names it."""
+    """Automations move a deal back and forth between two stages. `since`: the first move of it, which names it."""
 
     stages: tuple[str, str]
     since: Move

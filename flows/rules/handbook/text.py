@@ -59,7 +59,7 @@ def outcome_text(rule: OutcomeRule, process: SalesProcess) -> str:
 
 
 def follow_up_text(stage: Stage) -> tuple[str, ...]:
-    """What happens to a deal that does not get on: first when, then what; empty when the stage has no plan."""
+    """What happens to a stalled deal: first when, then what; empty when the stage has no plan."""
     plan = stage.follow_up
     if plan is None:
         return ()

@@ -12,7 +12,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to mend. An error: the process cannot work as written; a warning: it will not serve its users.
+    """One thing to fix. An error: the process cannot work as written; a warning: it will not serve its users.
 
     `place` is in keys and list positions, `example` a better wording or value, `story` what happens to a deal, step by
     step, where that shows what is wrong.

@@ -2,7 +2,7 @@
 
 The model: a person moves a deal to the next stage when its gate can be met, the worker acts on entry, a contract
 that was sent can end in every way. What people supply can always be supplied; what the worker makes, only once a
-stage has told it to. Anybody may move a deal to lost at any time.
+stage asks for it. Anybody may move a deal to lost at any time.
 """
 
 from collections import deque
@@ -70,7 +70,7 @@ class _Model:
             if name == "completed":
                 if all(_possible(c, state.done) for c in self.send.exit_criteria):
                     yield _Move(self._enter(to, state.done), name)
-            # One that was not signed is no way to win; that it leads there is told by itself.
+            # One that was not signed is no way to win; that it leads there is a finding of its own.
             elif self.keys[state.at] == self.send.key and self.process.stages[to].closed != "won":
                 yield _Move(self._enter(to, state.done - {"send_contract"}), name)
 
@@ -154,7 +154,7 @@ class _Model:
         return f"{stage.label} may be entered from {names} only"
 
     def dead_end(self, state: _State) -> str:
-        """Why a deal does not get on from here."""
+        """Why a deal is stuck here."""
         target = self.next_stage(state.at)
         later = self.later(state.at)
         if not later:
@@ -175,7 +175,7 @@ def _possible(criterion: Criterion, done: frozenset[OnEnter]) -> bool:
 
 
 def check_paths(process: SalesProcess) -> Iterator[Finding]:
-    """Unreachable stages, traps, and a win that cannot be reached, each told as a path of stages."""
+    """Unreachable stages, traps, and a win that cannot be reached, each shown as a path of stages."""
     model = _Model(process)
     won = model.keys.index(process.won.key)
     if model.start not in model.winning:

@@ -42,7 +42,7 @@ SIMPLE = (  # rule, pattern, reason, better wording
     (
         "seller-internal",
         words.SELLER_INTERNAL,
-        "is about our own house (Buyer-centric): the buyer is no further for it",
+        "is about our own company (Buyer-centric): the buyer is no further for it",
         "ask for what the buyer did: 'The buyer has named a date for the decision'",
     ),
 )
@@ -85,7 +85,7 @@ def _criterion(spot: Spot) -> Iterator[Finding]:
         yield Finding("vague", "warning", place, reason, "'The buyer has told us who decides'")
     for pattern, told in ((words.INTERNAL, words.TOLD), (words.BOARD, words.TOLD_US)):
         if (found := pattern.search(says)) and not told.search(says):
-            what = f"{found.group(0).strip()!r} goes on inside the buyer's house"
+            what = f"{found.group(0).strip()!r} happens inside the buyer's company"
             reason = f"{what} (Inspectable): we cannot look it up"
             yield Finding("buyer-internal", "warning", place, reason, _TOLD_EXAMPLE)
             break

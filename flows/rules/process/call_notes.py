@@ -1,6 +1,6 @@
 """Call notes as a form: planned before the call, filled in after it, found again in a note or call in HubSpot.
 
-Only which headings are filled in is ever told; what stands under them stays in HubSpot.
+Only which headings are filled in is ever reported; what stands under them stays in HubSpot.
 """
 
 import html

@@ -83,7 +83,7 @@ _WORDS = {
     "model_type": "must be keys with values below it, not {given}",
     "model_attributes_type": "must be keys with values below it, not {given}",
 }
-"""Pydantic's kinds of mistakes, in our words. What is not here is told in Pydantic's."""
+"""Pydantic's kinds of mistakes, in our words. What is not here keeps Pydantic's."""
 
 
 def _shown(given: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the process file says about deals that do not get on: follow-up belongs to a stage, it never is one."""
+"""What the process file says about stalled deals: follow-up belongs to a stage, it never is one."""
 
 from typing import Annotated
 

@@ -78,7 +78,7 @@ class Stage(Part):
 
     @model_validator(mode="after")
     def _closed_as_hubspot_closes(self) -> "Stage":
-        # HubSpot tells won from lost by a closed stage's probability, 1.0 or 0.0
+        # HubSpot knows won from lost by a closed stage's probability, 1.0 or 0.0
         # (developers.hubspot.com, crm/pipelines/guide, 2026-04-13).
         wanted = {"won": 1.0, "lost": 0.0, None: None}[self.closed]
         if wanted is not None and self.probability != wanted:

@@ -148,7 +148,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
         "stages/1/exit_criteria/0/evidence",
         {"feeling": "good"},
         "need_stated.evidence: give exactly one of: property, date, contact, contacts, company, line_items, "
-        "document, signature, activity, call_notes, objections, plan, any_of, all_of",
+        "document, signature, quote, activity, call_notes, objections, plan, any_of, all_of",
     ),
     ("stages/1/exit_criteria/0/evidence", "need", "need_stated.evidence: give exactly one of"),
     ("stages/1/exit_criteria/0/evidence", {"property": "p"}, "evidence.property: give exactly one of"),
