@@ -41,9 +41,10 @@ from flows.rules.contracts import (
     withdrawn,
 )
 from flows.rules.criteria.judge import DealFacts, Verdict, asked_before, gate, unmet
-from flows.rules.process.sales_process import SalesProcess, parse_process
+from flows.rules.process.sales_process import Criterion, SalesProcess, parse_process
 from flows.rules.signing import Hold, Promise, RequestFacts, Signer
 
+CHOICE = {"any_of": [{"company": "any"}, {"line_items": 1}]}
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 ADA = Signer("client", "Ada Byron", "ada@buyer.example", 0, "301", "CEO")
 CARLA = Signer("seller", "Carla Conrad", "carla@example.com", 1)
@@ -272,6 +273,34 @@ def test_the_shortest_way_is_said_where_the_reasons_do_not(process: SalesProcess
     assert isinstance(answer, Hold) and len(unmet(verdicts)) > 1
     assert answer.reasons[-1].startswith("The smallest set of facts that opens it: ")
     assert len(answer.reasons) == len(unmet(verdicts)) + 1
+
+
+def _with_choice(criterion: Criterion) -> Criterion:
+    """The criterion, met by either of two facts."""
+    return Criterion.model_validate({**criterion.model_dump(exclude={"evidence"}), "evidence": CHOICE})
+
+
+@pytest.mark.parametrize(
+    ("unmet_ones", "choice", "said"),
+    [(0, False, False), (1, False, False), (1, True, True), (2, False, True)],
+)
+def test_when_the_shortest_way_is_said(
+    process: SalesProcess, unmet_ones: int, choice: bool, said: bool
+) -> None:
+    """Not where one reason says it all; a choice counts only in a criterion that is unmet."""
+    asked = [
+        (stage, _with_choice(c) if at == (0 if choice else 2) else c)
+        for at, (stage, c) in enumerate(asked_before(process, "closing")[:3])
+    ]
+    verdicts = tuple(
+        Verdict(c.key, c.says, at >= unmet_ones, "client", missing="it") for at, (_, c) in enumerate(asked)
+    )
+    facts = DealFacts(deal_id="9", stage="closing", properties={})
+
+    answer = may_send(case({"verdicts": verdicts, "asked": asked, "facts": facts}))
+
+    reasons = answer.reasons if isinstance(answer, Hold) else ()
+    assert any("smallest set of facts" in reason for reason in reasons) is said
 
 
 def test_no_deal_is_read_and_no_text_rendered_without_need() -> None:
