@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from config.errors import ConfigError
@@ -185,6 +184,8 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
 
 
 def _dotenv(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values  # only where there is such a file
+
     try:
         return {k: v for k, v in dotenv_values(path).items() if v is not None}
     except (OSError, UnicodeDecodeError) as problem:

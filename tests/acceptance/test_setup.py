@@ -164,14 +164,15 @@ def test_a_worker_waits_for_deployments_as_long_as_it_is_told(
         stack.start()
         worker = stack.worker
         assert worker is not None
-        assert worker.process.wait(90) == 1  # told to wait for nothing
+        assert worker.process.wait(120) == 1  # told to wait for nothing
         text = worker.log.read_text()
         assert "Prefect has no deployment hand-over/hand-over: run `dealflow setup`" in text
         stack.parts.started.remove(worker)
 
-        patient = stack.parts.dealflow("patient", "worker", "--wait=120")
-        stack.until("the patient worker is alive", lambda: stack.health().get("workers", 0) >= 1)
+        patient = stack.parts.dealflow("patient", "worker", "--wait=240")
+        stack.until("the patient worker reports", lambda: stack.health().get("workers", 0) >= 1)
+        assert stack.lead().status_code == 202
     finally:
         setup(prefect_server)
-    stack.until("the worker is ready", lambda: "worker ready" in patient.log.read_text())
+    stack.until("the patient worker handles the lead", lambda: stack.records("deals"))
     assert patient.process.poll() is None
