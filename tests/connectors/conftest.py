@@ -1,4 +1,4 @@
-"""A vendor on a loopback socket that answers by script, so that network faults are real ones."""
+"""A vendor on a loopback socket that answers by script, so that network faults are real."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ class Heard:
 
 @dataclass
 class Act:
-    """What the vendor does with one request; `how` is reply, drop, hang, truncate, drip or reset."""
+    """The vendor's action on one request; `how` is reply, drop, hang, truncate, drip or reset."""
 
     how: str = "reply"
     status: int = 200
@@ -34,7 +34,7 @@ class Act:
 
 
 class ScriptedVendor:
-    """Plays its acts in order, then repeats the last one. `heard` are all requests, `connections` is a
+    """Performs its acts in order, then repeats the last one. `heard` are all requests, `connections` is a
     count."""
 
     def __init__(self) -> None:

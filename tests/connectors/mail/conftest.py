@@ -1,4 +1,4 @@
-"""The mail server's fixtures."""
+"""The fixtures of the mail server."""
 
 from tests.mail_server import make_server, server, trust
 

@@ -51,7 +51,7 @@ class Standing:
         ]
 
     def now_s(self) -> int:
-        """Virtual now: tests before this one may have moved it."""
+        """Virtual time: earlier tests may have moved it."""
         return int(self.get("/_sandbox/clock")["now_ms"] / 1000)
 
     def robots(self, *robots: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Seen:
 
 
 class Recorder:
-    """In front of the stand-in: keeps every vendor call whole (the request log leaves files and forms out)."""
+    """Middleware that records every vendor call completely (the request log leaves out files and forms)."""
 
     def __init__(self, app: ASGIApp, seen: list[Seen]) -> None:
         self._app = app
@@ -185,7 +185,7 @@ def _running() -> Iterator[Standing]:
 
 @pytest.fixture
 def standing(_running: Standing) -> Standing:
-    """The stand-in, emptied."""
+    """The stand-in, reset."""
     _running.control.post("/_sandbox/reset", json={"seed": 3})
     _running.events.clear()
     _running.seen.clear()
@@ -219,7 +219,7 @@ def contract_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shared(name: str) -> Path:
-    """A file or folder of the vendor's material, where it is at hand; a loud skip where it is not."""
+    """A file or folder of the vendor's material, if it is available; else a visible skip."""
     found = SHARED / "specs" / "dropbox_sign" / name
     if not found.exists():
         pytest.skip(f"NOT CHECKED AGAINST THE VENDOR'S OWN MATERIAL: {name} not found; set DEALFLOW_SHARED")
@@ -234,7 +234,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def spec() -> dict[str, Any]:
-    """The official OpenAPI description, where the reading material is at hand."""
+    """The official OpenAPI description, if the reading material is available."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -260,7 +260,7 @@ def _json_schema(node: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def faults(spec: dict[str, Any]) -> Callable[[Any, Any], list[str]]:
-    """`faults(schema, value)`: what the description says against the value; a schema by name or in full."""
+    """`faults(schema, value)`: the ways in which the value breaks the description; a schema by name or in full."""
     import jsonschema
 
     document = {"components": _json_schema(copy.deepcopy(spec["components"]))}
@@ -299,7 +299,7 @@ def strange(spec: dict[str, Any]) -> Callable[[str, Any], set[str]]:
             return
         arms = [schema, *schema.get("allOf", ())]
         if any("oneOf" in a or "discriminator" in a for a in arms):
-            return  # the shape depends on the value: the schema of that shape is asked by its own test
+            return  # the shape depends on the value: its own test checks the schema of that shape
         if any(a.get("additionalProperties") for a in arms):
             return
         known: dict[str, Any] = {}
@@ -310,7 +310,7 @@ def strange(spec: dict[str, Any]) -> Callable[[str, Any], set[str]]:
         for key, one in value.items():
             here = f"{where}.{key}".lstrip(".")
             if not known:
-                continue  # an object without a description may hold anything
+                continue  # an object without a description may contain anything
             if key not in known:
                 yield here
             else:

@@ -45,7 +45,7 @@ def hubspot_url() -> Iterator[str]:
 
 @pytest.fixture
 def plain(hubspot_url: str) -> Iterator[httpx.Client]:
-    """Plain HTTP to a fresh account without limits in the way."""
+    """Plain HTTP to a fresh account without limits."""
     headers = {"Authorization": "Bearer pat-sandbox"}
     with httpx.Client(base_url=hubspot_url, headers=headers, trust_env=False, timeout=20) as client:
         client.post("/_sandbox/reset", json={"seed": 3})
@@ -60,7 +60,7 @@ ACCEPTED_BY_OLD = {
 
 
 class Watched:
-    """The official client, unmodified, and beside it a look at every answer: no field that its model lacks."""
+    """The official client, unmodified, and a check of every answer: no field that its model lacks."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -88,7 +88,7 @@ def official(plain: httpx.Client, hubspot_url: str) -> Watched:
 
 @pytest.fixture(scope="session")
 def endpoint_table() -> list[dict[str, str]]:
-    """The vendor's endpoint table; a loud skip where it is not at hand."""
+    """The vendor's endpoint table; a visible skip if it is not available."""
     path = SHARED / "facts" / "hubspot-endpoints.tsv"
     if not path.is_file():
         pytest.skip(
@@ -115,7 +115,7 @@ _PLAIN = {str: str, bool: bool, int: int, float: (int, float), object: object}
 
 
 def _against_new(annotation: Any, value: Any, where: str = "") -> Iterator[str]:
-    """Problems of `value` as an instance of a type of `hubspot-sdk` (pydantic models, loosely parsed there)."""
+    """Problems of `value` as an instance of a type of `hubspot-sdk` (pydantic models, leniently parsed there)."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         tried = [list(_against_new(arm, value, where)) for arm in args]

@@ -1,4 +1,4 @@
-"""One suite, two places: the stand-ins always, real test accounts where keys are set. It takes away what it makes.
+"""One suite, two places: the stand-ins always, real test accounts if keys are set. It removes what it creates.
 
 Live runs need DEALFLOW_TEST_HUBSPOT_TOKEN (a test account's token with the scopes of connectors/hubspot/README.md)
 and DEALFLOW_TEST_DROPBOX_SIGN_API_KEY; `pytest tests/contract/live -m live`. They write to those accounts, send one
@@ -30,7 +30,7 @@ PLACES = ["sandbox", pytest.param("live", marks=pytest.mark.live)]
 
 @dataclass
 class Place:
-    """An account, on the stand-in or at the vendor: calls, patience, and a list of what is to be taken away."""
+    """An account, on the stand-in or at the vendor: calls, waiting, and a list of what must be removed."""
 
     api: httpx.Client
     live: bool
@@ -56,7 +56,7 @@ class Place:
         return answer.json() if answer.content else None
 
     def until(self, found: Callable[[], Any], within_s: float = 90.0) -> Any:
-        """What `found` gives once it is truthy. Time passes by itself at the vendor, by command on the stand-in."""
+        """The result of `found` once it is truthy. Time passes by itself at the vendor, by command in the stand-in."""
         for _ in range(int(within_s / 3)):
             result = found()
             if result:
@@ -68,7 +68,7 @@ class Place:
         raise AssertionError(f"not within {within_s} s")
 
     def tidy(self) -> None:
-        """Take everything away, last made first, whatever happens on the way."""
+        """Remove everything, last made first, despite errors."""
         while self.undo:
             try:
                 self.undo.pop()()

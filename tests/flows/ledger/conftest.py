@@ -1,4 +1,4 @@
-"""A clock that is moved by hand, a worker at the inbox, and a vendor that answers by script."""
+"""A clock that tests move, a worker on the inbox, and a vendor that answers by script."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """Only moves when a test moves it."""
 
     def __init__(self) -> None:
         self.now = START
@@ -29,7 +29,7 @@ class Clock:
 
 
 class Desk:
-    """One worker at the inbox."""
+    """One worker on the inbox."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger = ledger
@@ -85,7 +85,7 @@ def desk_at(clock: Clock) -> Callable[[Ledger], Desk]:
 
 
 class Vendor:
-    """Answers tries by script: what to raise, None for an answer. `has`: what it did; `shows`: whether looks see it."""
+    """Answers tries by script: errors, None for an answer. `has`: what it did; `shows`: whether checks find it."""
 
     key = "contract:1:1"
     plan = Plan(checks_s=[60, 180], again=1)
@@ -142,7 +142,7 @@ def vendor(ledger: Ledger) -> Vendor:
 
 @pytest.fixture
 async def writer(desk: Desk) -> Writer:
-    """Holds the lease on one event for a year, so that only the tests about leases are about leases."""
+    """Holds the lease on one event for a year, so that leases only matter in the tests about leases."""
     event_id = await desk.put()
     await desk.take("a", lease_s=366 * 86_400)
     return Writer(desk.ledger, "a", event_id, desk.clock)

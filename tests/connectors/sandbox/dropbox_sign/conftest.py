@@ -38,7 +38,7 @@ Price: [text-merge|noreq|sender|Price|price_1]
 
 @dataclass
 class Receiver:
-    """Takes one test's callbacks and answers as told. `got` holds (headers, raw body, payload)."""
+    """Takes one test's callbacks and answers as configured. `got` holds (headers, raw body, payload)."""
 
     url: str = ""
     status: int = 200
@@ -65,7 +65,7 @@ class Receiver:
 
 @dataclass
 class World:
-    """What a test holds in its hands."""
+    """The objects that a test uses."""
 
     api: httpx.AsyncClient
     receiver: Receiver
@@ -92,7 +92,7 @@ class World:
         return await self.api.post("/v3/signature_request/send", data=form, files=parts)
 
     async def sent(self, **change: Any) -> str:
-        """Send, wait until it is out, return its id."""
+        """Send, wait until it is sent, return its id."""
         answer = await self.send(**change)
         assert answer.status_code == 200, answer.text
         request_id: str = answer.json()["signature_request"]["signature_request_id"]
@@ -114,7 +114,7 @@ class World:
         assert answer.status_code == 200, answer.text
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock and let what it set off arrive."""
+        """Move the clock and let the resulting callbacks arrive."""
         answer = await self.api.post("/_sandbox/clock/advance", json={"seconds": seconds})
         assert answer.status_code == 200
         await asyncio.sleep(0.05)
@@ -145,7 +145,7 @@ def contract_pdf(*tags: str) -> bytes:
 
 @dataclass
 class Sink:
-    """Where callbacks arrive. A late one of an earlier test, known by its path, is taken and forgotten."""
+    """The target of callbacks. A late one of an earlier test, known by its path, is accepted and ignored."""
 
     url: str = ""
     now: Receiver = field(default_factory=Receiver)
@@ -189,7 +189,7 @@ async def _up(app: ASGIApp) -> AsyncIterator[str]:
 
 @dataclass
 class Running:
-    """What lasts for all tests: starting it anew for each took longer than the tests themselves."""
+    """The part that all tests share: starting it for each test took longer than the tests themselves."""
 
     api: httpx.AsyncClient
     sink: Sink
@@ -212,7 +212,7 @@ async def _running() -> AsyncIterator[Running]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def world(_running: Running) -> World:
-    """A stand-in as new (only its clock has gone on), a receiver of its own, and a client with a key."""
+    """A reset stand-in (only its clock has moved), its own receiver, and a client with a key."""
     receiver, sandbox = _running.sink.fresh(), _running.sandbox
     _running.clock.clear()
     sandbox.state.first_callback_url = f"{receiver.url}/hook"
@@ -232,5 +232,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def make_contract() -> Callable[..., bytes]:
-    """Tags in, PDF out."""
+    """Makes a PDF with these tags."""
     return contract_pdf

@@ -62,7 +62,7 @@ class Running:
         self.control("POST", "clock/advance", seconds=seconds)
 
     def fresh(self) -> None:
-        """An unused account without rate limits in the way."""
+        """A fresh account without rate limits."""
         self.control("POST", "reset", seed=7)
         self.control("PUT", "limits", burst=100_000, search_per_s=100_000, daily=10_000_000)
 

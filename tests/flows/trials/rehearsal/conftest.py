@@ -1,4 +1,4 @@
-"""One small rehearsal, played once and looked at by many tests."""
+"""One small rehearsal, run once and examined by many tests."""
 
 import asyncio
 
