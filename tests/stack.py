@@ -181,7 +181,7 @@ class Stack:
             trust_env=False,
         )
 
-    def until(self, what: str, happened: Callable[[], Any], timeout_s: float = 120) -> Any:
+    def until(self, what: str, happened: Callable[[], Any], timeout_s: float = 240) -> Any:
         limit = time.monotonic() + timeout_s
         while time.monotonic() < limit:
             found = happened()
@@ -260,7 +260,7 @@ class Stack:
         )
         self.rep("deals", id=self.deal_id, properties={"dealstage": stages["Closing"]})
 
-    def until_won(self, timeout_s: float = 90) -> None:
+    def until_won(self, timeout_s: float = 240) -> None:
         self.until("the deal is won", lambda: self.stage() == "Account management (Won)", timeout_s)
         self.until(
             "the signed PDF is filed",
@@ -276,7 +276,7 @@ class Stack:
             timeout_s,
         )
 
-    def until_quiet(self, timeout_s: float = 120) -> None:
+    def until_quiet(self, timeout_s: float = 240) -> None:
         """Nothing open in the inbox any more."""
         open_states = ("due", "claimed", "parked", "held")
         self.until(
