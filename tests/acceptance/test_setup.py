@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,25 +155,32 @@ def test_a_work_pool_that_does_not_exist_is_named(prefect_server: PrefectServer,
     assert "no work pool 'gone'" in done.stderr and "DEALFLOW_WORK_POOL" in done.stderr
 
 
+@pytest.fixture
+def without_hand_over(prefect_server: PrefectServer) -> Iterator[None]:
+    """Prefect lacks one of our deployments; whoever wants it back runs the set-up."""
+    gone = deployments(prefect_server)["hand-over"]["id"]
+    httpx.delete(f"{prefect_server.url}/api/deployments/{gone}", trust_env=False).raise_for_status()
+    yield
+    setup(prefect_server)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("without_hand_over")
 def test_a_worker_waits_for_deployments_as_long_as_it_is_told(
     prefect_server: PrefectServer, stack: Stack
 ) -> None:
     """Started beside `dealflow setup` it waits for it; when they stay missing, its error names the command."""
-    gone = deployments(prefect_server)["hand-over"]["id"]
-    httpx.delete(f"{prefect_server.url}/api/deployments/{gone}", trust_env=False).raise_for_status()
-    try:
-        stack.start()
-        worker = stack.worker
-        assert worker is not None
-        assert worker.process.wait(120) == 1  # told to wait for nothing
-        text = worker.log.read_text()
-        assert "Prefect has no deployment hand-over/hand-over: run `dealflow setup`" in text
-        stack.parts.started.remove(worker)
+    stack.start()
+    worker = stack.worker
+    assert worker is not None
+    assert worker.process.wait(180) == 1  # it was told to wait for nothing
+    text = worker.log.read_text()
+    assert "Prefect has no deployment hand-over/hand-over: run `dealflow setup`" in text
+    stack.parts.started.remove(worker)
 
-        patient = stack.parts.dealflow("patient", "worker", "--wait=240")
-        stack.until("the patient worker reports", lambda: stack.health().get("workers", 0) >= 1)
-        assert stack.lead().status_code == 202
-    finally:
-        setup(prefect_server)
+    patient = stack.parts.dealflow("patient", "worker", "--wait=600")
+    stack.until("the patient worker reports", lambda: stack.health().get("workers", 0) >= 1)
+    assert stack.lead().status_code == 202
+    setup(prefect_server)
     stack.until("the patient worker handles the lead", lambda: stack.records("deals"))
     assert patient.process.poll() is None
