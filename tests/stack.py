@@ -191,7 +191,9 @@ class Stack:
             time.sleep(0.1)
         log = self.parts.logs / "worker.log"
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:]) if log.exists() else ""
-        raise AssertionError(f"waited {timeout_s} s in vain until {what}\nhealth: {self.health()}\n{tail}")
+        raise AssertionError(
+            f"timed out after {timeout_s} s waiting until {what}\nhealth: {self.health()}\n{tail}"
+        )
 
     def rep(self, object_type: str, **what: Any) -> dict[str, Any]:
         answer = self.hubspot.post("/_sandbox/rep", json={"object_type": object_type, **what})

@@ -73,7 +73,7 @@ def process_lint(
     if errors or (strict and found):
         raise LintFailed(f"{errors} error(s), {len(found) - errors} warning(s)")
     if not as_json:
-        _say(f"nothing to mend, {len(found)} warning(s)" if found else "nothing to mend")
+        _say(f"nothing to fix, {len(found)} warning(s)" if found else "nothing to fix")
 
 
 @process_app.command(name="schema")

@@ -77,7 +77,7 @@ def _tell(found: "Comparison", made: "list[Change]", *, as_json: bool, planned: 
     for change in found.changes if planned else ():
         _say(f"would {change.action}", change)
     for problem in found.problems:
-        say(f"problem: {problem.what}\n    mend: {problem.do}")
+        say(f"problem: {problem.what}\n    fix: {problem.do}")
     for note in found.notes:
         say(f"note: {note}")
     if not found.changes and not found.problems:

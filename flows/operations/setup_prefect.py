@@ -114,7 +114,7 @@ async def _deploy_with_prefect(prefect_file: Path) -> None:
 
 
 async def _automation(client: PrefectClient) -> bool:
-    """A run whose process died stays Running for ever otherwise. Returns whether it was created now."""
+    """A run whose process died stays Running forever otherwise. Returns whether it was created now."""
     if await client.read_automations_by_name(ZOMBIES):
         return False
     flow_run = {"prefect.resource.id": ["prefect.flow-run.*"]}

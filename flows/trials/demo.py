@@ -247,13 +247,13 @@ def _lead_arrives(stage: Stage) -> None:
     stage.ids["deal"] = deal["id"]
     stage.until(
         "contact and company are on the deal",
-        lambda: _linked(stage, "contacts") and _linked(stage, "companies"),
+        lambda: _associated(stage, "contacts") and _associated(stage, "companies"),
     )
     stage.tell("dealflow", f"created company, contact and deal {deal['id']} and gave it an owner")
 
 
 def _rep_qualifies(stage: Stage) -> None:
-    deal, company = stage.ids["deal"], _linked(stage, "companies")[0]
+    deal, company = stage.ids["deal"], _associated(stage, "companies")[0]
     stage.rep(
         "companies",
         id=company,
@@ -314,7 +314,7 @@ def _rep_presents(stage: Stage) -> None:
 
 
 def _rep_closes(stage: Stage) -> None:
-    deal, contact = stage.ids["deal"], _linked(stage, "contacts")[0]
+    deal, contact = stage.ids["deal"], _associated(stage, "contacts")[0]
     for label in ("Signer", "Decision maker"):
         stage.rep("deals", id=deal, associations=[{"to_type": "contacts", "to_id": contact, "label": label}])
     stages = _stages(stage)
@@ -347,7 +347,7 @@ def _account_is_handed_over(stage: Stage) -> None:
     stage.until("the deal is handed over", lambda: _debriefs(stage))
     stage.tell(
         "dealflow",
-        f"handed the buyer over to account management: a debrief and {len(_linked(stage, 'tasks'))} tasks on the deal",
+        f"handed the buyer over to account management: a debrief and {len(_associated(stage, 'tasks'))} tasks on the deal",
     )
 
 
@@ -448,7 +448,7 @@ def _check(summary: Mapping[str, Any]) -> None:
         raise DemoFailed(f"these runs failed: {', '.join(broken)}")
 
 
-def _linked(stage: Stage, kind: str) -> list[str]:
+def _associated(stage: Stage, kind: str) -> list[str]:
     for record in stage.records("deals"):
         if record["id"] == stage.ids["deal"]:
             return sorted({link["id"] for link in record["associations"].get(kind, [])})
@@ -457,7 +457,7 @@ def _linked(stage: Stage, kind: str) -> list[str]:
 
 def _debriefs(stage: Stage) -> list[str]:
     """The hand-over's notes on the deal, by id."""
-    ours = set(_linked(stage, "notes"))
+    ours = set(_associated(stage, "notes"))
     return [
         note["id"]
         for note in stage.records("notes")

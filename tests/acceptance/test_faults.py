@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.sampled
-async def test_whatever_befalls_a_call_the_end_is_the_same(tmp_path: Path) -> None:
+async def test_any_fault_of_a_call_gives_the_same_end(tmp_path: Path) -> None:
     """Same end state, nothing twice, no hammering; a person is needed only where that is the right end."""
     async with open_environment(tmp_path) as environment:
         calm = await learn(environment)

@@ -21,9 +21,9 @@ def lint(*arguments: str | Path) -> int:
 
 
 def test_shipped_processes_pass_strict(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing to mend in what we ship; exit code 0."""
+    """Nothing to fix in what we ship; exit code 0."""
     assert lint(SHIPPED, *CONFIG.glob("examples/*.yaml"), "--strict") == 0
-    assert capsys.readouterr().out == "nothing to mend\n"
+    assert capsys.readouterr().out == "nothing to fix\n"
 
 
 def test_without_a_file_the_one_in_force_is_checked(

@@ -176,7 +176,7 @@ async def test_a_ledger_that_cannot_be_opened_is_told(world: Any, settings: Sett
 
 
 async def test_a_missing_secret_stops_it(settings: Settings) -> None:
-    """The first thing to mend is named at once."""
+    """The first thing to fix is named at once."""
     with pytest.raises(SettingsError, match="DEALFLOW_HUBSPOT_CLIENT_SECRET"):
         await _findings(settings, hubspot_client_secret=None)
 

@@ -123,7 +123,7 @@ def test_a_conflict_that_cannot_be_fixed_is_reported(bare: Any, env: Any, run_de
     assert done.returncode == 1
     assert done.stderr == "dealflow: 1 problem(s) to solve first; nothing was changed\n"
     assert "problem: unique deal property dealflow_lead_key exists but is not unique" in done.stdout
-    assert "    mend: export its values if you need them, archive it in HubSpot" in done.stdout
+    assert "    fix: export its values if you need them, archive it in HubSpot" in done.stdout
     assert {c["method"] for c in bare.calls("hub", "/")} == {"GET"}
 
 

@@ -80,7 +80,7 @@ def test_several_signers_sign_in_the_order_of_their_names() -> None:
     ],
 )
 def test_when_nobody_can_be_asked_to_sign(contacts: list[Candidate], says: str) -> None:
-    """A hold that says what to mend, by contact id: no name and no address in it. Nobody is guessed."""
+    """A hold that says what to fix, by contact id: no name and no address in it. Nobody is guessed."""
     hold = choose(*contacts)
     assert isinstance(hold, Hold)
     assert any(says in reason for reason in hold.reasons)
@@ -90,7 +90,7 @@ def test_when_nobody_can_be_asked_to_sign(contacts: list[Candidate], says: str) 
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    """The rep mends the deal once, not once a reason."""
+    """The rep corrects the deal once, not once a reason."""
     hold = choose(person(name="", email=""), person("2", email=SELLER))
     assert isinstance(hold, Hold)
     assert len(hold.reasons) == 3

@@ -82,7 +82,7 @@ async def test_without_allow_decline_nobody_can_decline(world):
     assert (await world.get(request_id))["is_declined"] is False
 
 
-async def test_a_bounce_leaves_the_request_open_until_the_address_is_mended(world):
+async def test_a_bounce_leaves_the_request_open_until_the_address_is_corrected(world):
     """email_bounce, an error on the signer; /update brings a new signature_id and the new robot."""
     await world.api.put("/_sandbox/robots", json=[
         {"email": "^jane@buyer", "does": "bounce"}, {"email": "^right@", "does": "sign"},

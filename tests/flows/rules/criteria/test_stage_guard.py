@@ -227,7 +227,7 @@ FIGHTS = [
     (["prospecting", "qualification", "~prospecting"], False),  # a person, and one automation that answers
     (["prospecting", "~qualification", "prospecting"], False),  # a person takes it back
     (["prospecting", "~qualification", "~prospecting", "qualification"], False),  # a person ends it
-    (["prospecting", "~qualification", "~development"], False),  # onwards, not to and fro
+    (["prospecting", "~qualification", "~development"], False),  # onwards, not back and forth
     (["~prospecting", "~qualification"], False),
     ([], False),
 ]
@@ -240,7 +240,7 @@ def test_automations_that_undo_each_other(path: list[str], fighting: bool) -> No
 
 
 def test_a_fight_keeps_its_name_while_it_lasts() -> None:
-    """However often it goes to and fro: the fight is named by its first move, so it is told once."""
+    """However often it goes back and forth, the fight is named by its first move, so it is reported once."""
     long = ["prospecting", *["~qualification", "~prospecting"] * 6]
     names = {fight_of(moves(*long[:n])).since for n in range(3, len(long) + 1)}  # type: ignore[union-attr]
     assert names == {moves(*long)[1]}

@@ -293,7 +293,7 @@ def test_a_mistake_is_told_with_its_key(where: str, value: Any, says: str) -> No
 
 
 def test_several_mistakes_are_told_at_once() -> None:
-    """Up to five, so that the file is mended in one go."""
+    """Up to five, so that the file is fixed in one go."""
     content = change("currency", "Euro")
     content["stages"][0]["exit_criteria"][0]["evidence"] = {"feeling": 1}
     with pytest.raises(ProcessError) as caught:
