@@ -347,7 +347,8 @@ def _account_is_handed_over(stage: Stage) -> None:
     stage.until("the deal is handed over", lambda: _debriefs(stage))
     stage.tell(
         "dealflow",
-        f"handed the buyer over to account management: a debrief and {len(_associated(stage, 'tasks'))} tasks on the deal",
+        "handed the buyer over to account management: a debrief and "
+        f"{len(_associated(stage, 'tasks'))} tasks on the deal",
     )
 
 
