@@ -13,6 +13,7 @@ from flows.rules.criteria.evidence import LineItemEvidence as LineItemEvidence
 from flows.rules.criteria.evidence import PropertyEvidence as PropertyEvidence
 from flows.rules.criteria.evidence import SignatureEvidence as SignatureEvidence
 from flows.rules.criteria.evidence import leaves, placed
+from flows.rules.criteria.kinds.base import Action
 from flows.rules.process.buyer import Buyer, Material
 from flows.rules.process.call_notes import CallNotes
 from flows.rules.process.error import ProcessError as ProcessError
@@ -26,7 +27,7 @@ from flows.rules.process.seller import Routing as Routing
 from flows.rules.process.seller import RoutingRule as RoutingRule
 from flows.rules.process.seller import Seller as Seller
 
-OnEnter = Literal["generate_proposal", "send_contract", "hand_over"]
+OnEnter = Action
 Mode = Literal["observe", "warn", "revert"]
 
 

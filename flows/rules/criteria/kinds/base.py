@@ -3,13 +3,13 @@
 To add a kind: write its file here, and add its class to `KINDS` in ../evidence.py.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.rules.criteria.counting import number_of
-from flows.rules.criteria.deal_facts import ActivityType, DealFacts, Found, Proof
+from flows.rules.criteria.deal_facts import ActivityType, DealFacts, Found
+from flows.rules.criteria.kinds.phrases import as_written
 from flows.rules.criteria.need import Need, Wanted
 from flows.rules.criteria.weight import Weight
 
@@ -104,7 +104,7 @@ class BaseEvidence(BaseModel):
 
     def text(self, process: "SalesProcess", labels: Mapping[str, str]) -> str:
         """What to look for in HubSpot. `labels`: of deal properties. Default: as the file writes it."""
-        return ", ".join(_as_written(self.model_dump(by_alias=True, exclude_defaults=True)))
+        return ", ".join(as_written(self.model_dump(by_alias=True, exclude_defaults=True)))
 
     # Lint
 
@@ -208,37 +208,3 @@ class LeafEvidence(BaseEvidence):
     def only_by_today(self, sight: "Sight") -> bool:
         """Whether it looks at a property that is only known as it is now."""
         return not sight.by_today.isdisjoint(self.properties())
-
-
-def first_of(kind: str, ids: Sequence[str], missing: str) -> Found:
-    """The first of these records as proof."""
-    return Found(f"{kind} {ids[0]}", missing, (Proof(kind, ids[0]),)) if ids else Found("", missing)
-
-
-def several(kind: str, ids: Iterable[str], least: int) -> Found:
-    """At least so many of these records. They are listed only as far as they are needed."""
-    known = sorted(ids)
-    noun = kind.replace("_", " ")
-    missing = f"at least {number_of(least, noun)}, {len(known)} found"
-    if len(known) < least:
-        return Found("", missing)
-    return Found(number_of(len(known), noun), missing, tuple(Proof(kind, ident) for ident in known[:least]))
-
-
-def no_such(key: str, what: str, name: str, known: Collection[str]) -> tuple[str, str] | None:
-    """See `unknown_name`: nothing where the name is known."""
-    if name in known:
-        return None
-    return key, f"there is no {what} {name!r}: there {'are ' + ', '.join(known) if known else 'is none'}"
-
-
-def property_text(name: str, labels: Mapping[str, str]) -> str:
-    """A deal property as HubSpot shows it, else by its name."""
-    return f"deal property “{labels[name]}”" if name in labels else f"deal property {name}"
-
-
-def _as_written(values: Mapping[str, object]) -> Iterator[str]:
-    for name, value in values.items():
-        many: Iterable[object] = value if isinstance(value, list | tuple) else [value]
-        inner = ("; ".join(_as_written(v)) if isinstance(v, dict) else str(v) for v in many)
-        yield f"{name.replace('_', ' ')}: {' / '.join(inner)}"

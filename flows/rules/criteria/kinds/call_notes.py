@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 from flows.rules.criteria.deal_facts import ActivityType, DealFacts, Found, Proof
 from flows.rules.criteria.kinds.activities import FORMS, OfActivities, since_entry
 from flows.rules.criteria.kinds.activity import ActivityEvidence
-from flows.rules.criteria.kinds.base import BaseEvidence, no_such
+from flows.rules.criteria.kinds.base import BaseEvidence
+from flows.rules.criteria.kinds.phrases import no_such
 
 if TYPE_CHECKING:
     from flows.rules.process.sales_process import SalesProcess

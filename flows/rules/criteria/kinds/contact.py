@@ -7,7 +7,8 @@ from pydantic import Field
 
 from flows.rules.criteria.counting import number_of
 from flows.rules.criteria.deal_facts import DealFacts, Found
-from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence, first_of, no_such, several
+from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence
+from flows.rules.criteria.kinds.phrases import first_of, no_such, several
 from flows.rules.criteria.need import Need, Wanted
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from flows.rules.criteria.counting import number_of
 from flows.rules.criteria.deal_facts import DealFacts, Found, Proof
-from flows.rules.criteria.kinds.base import BaseEvidence, Held, Misfit, property_text
+from flows.rules.criteria.kinds.base import BaseEvidence, Held, Misfit
+from flows.rules.criteria.kinds.phrases import property_text
 from flows.rules.criteria.kinds.properties import OfProperties, day_of
 from flows.rules.criteria.kinds.property import PropertyEvidence
 

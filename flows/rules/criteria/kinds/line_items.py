@@ -7,7 +7,8 @@ from pydantic import Field
 
 from flows.rules.criteria.counting import number_of
 from flows.rules.criteria.deal_facts import DealFacts, Found
-from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence, several
+from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence
+from flows.rules.criteria.kinds.phrases import several
 from flows.rules.criteria.need import Need, Wanted
 
 if TYPE_CHECKING:

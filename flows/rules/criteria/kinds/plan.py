@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from pydantic import PrivateAttr
 
 from flows.rules.criteria.deal_facts import DealFacts, Found, Proof
-from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence, no_such
+from flows.rules.criteria.kinds.base import BaseEvidence, LeafEvidence
+from flows.rules.criteria.kinds.phrases import no_such
 from flows.rules.criteria.weight import Weight, first
 
 if TYPE_CHECKING:

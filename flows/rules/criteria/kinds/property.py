@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from flows.rules.criteria.deal_facts import DealFacts, Found, Proof
-from flows.rules.criteria.kinds.base import BaseEvidence, Held, Misfit, property_text
+from flows.rules.criteria.kinds.base import BaseEvidence, Held, Misfit
+from flows.rules.criteria.kinds.phrases import property_text
 from flows.rules.criteria.kinds.properties import OfProperties
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from flows.rules.criteria.deal_facts import DealFacts, Found
-from flows.rules.criteria.kinds.base import LeafEvidence, first_of
+from flows.rules.criteria.kinds.base import LeafEvidence
+from flows.rules.criteria.kinds.phrases import first_of
 
 if TYPE_CHECKING:
     from flows.rules.process.sales_process import SalesProcess
