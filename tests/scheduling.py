@@ -1,4 +1,4 @@
-"""Which tests share a process of pytest-xdist: those of one file, and all that need the Prefect server.
+"""Which tests share a process of pytest-xdist: those of one file, those that need the Prefect server, the rehearsal's.
 
 (`--dist loadgroup` would say this with marks; pytest-xdist 3.8 does not keep groups together under pytest 9.)
 """
@@ -14,6 +14,9 @@ ON_PREFECT = {
     "tests/acceptance/test_prefect_pins.py",
     "tests/flows/worker/test_dead_letters.py",
 }
+
+REHEARSAL = "tests/flows/trials/rehearsal/"
+"""These files read one rehearsal, which takes 20 s of CPU."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +38,9 @@ class XdistHooks:
         class Together(LoadScopeScheduling):
             def _split_scope(self, nodeid: str) -> str:
                 file = nodeid.split("::")[0]
-                return "the Prefect server" if file in ON_PREFECT else file
+                if file in ON_PREFECT:
+                    return "the Prefect server"
+                return REHEARSAL if file.startswith(REHEARSAL) else file
 
         return Together(config, log)
 

@@ -12,7 +12,7 @@ from tests.proof.crashes import Case, Ledgers, Played, learn, play
 from tests.proof.databases import PostgresLedgers, SqliteLedgers
 from tests.proof.process_harness import CrashEnvironment, open_crash_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(few(1800, 600)), pytest.mark.asyncio(loop_scope="module")]
 _FOLLOWED_UP = {"create_emails", "update_deals", "remind"}
 _LEARNED: dict[Case, Played] = {}
 
@@ -48,7 +48,7 @@ async def test_killed_anywhere_all_ends_well(environment: CrashEnvironment, ledg
     points = (await learned(environment, ledgers, Case("sign"))).points
     assert len(points) > 250 and any("dropbox_sign send" in name for name in points)
     assert {name.split()[0] for name in points} == {"before", "after"}
-    some = few(24, 4)
+    some = few(40, 4)
     for at in range(len(points) // some, len(points), len(points) // some):
         played = await play(environment, ledgers, Case("sign", die_at=at))
         assert played.deaths == 1, (at, points[at - 1])

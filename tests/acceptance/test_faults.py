@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.amount import is_full
+from tests.amount import few, is_full
 from tests.proof.desk_harness import open_environment
 from tests.proof.faults import ANY_ID, FAULTS, STORIES, Case, cases_of, learn, run_case, sentences
 
 WRITES = {"^/crm/objects/2026\\-03/emails$", f"^/v3/signature_request/remind/{ANY_ID}$"}
 """Writes that only the slow buyer's story makes; its reads are left to `make crash`."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(few(1800, 600))]
 
 
 @pytest.mark.sampled
@@ -20,10 +20,10 @@ async def test_any_fault_of_a_call_gives_the_same_end(tmp_path: Path) -> None:
     async with open_environment(tmp_path) as environment:
         calm = await learn(environment)
         once_each = cases_of(calm, only=len(calm.endpoints))
-        sample = [c for c in once_each if c.endpoint.story == STORIES[0] or c.endpoint.path in WRITES]
+        sample = once_each
         if not is_full():  # each fault once, and each of those writes
-            once = {case.fault: case for case in sample}
-            sample = [c for c in sample if once[c.fault] == c or c.endpoint.path in WRITES]
+            once = {case.fault: case for case in once_each if case.endpoint.story == STORIES[0]}
+            sample = [c for c in once_each if once[c.fault] == c or c.endpoint.path in WRITES]
         assert {case.fault for case in sample} == set(FAULTS)
         assert {case.endpoint for case in once_each} == set(calm.endpoints)
         assert {case.endpoint.path for case in sample} >= WRITES

@@ -8,7 +8,7 @@ from tests.amount import few
 from tests.proof.desk_harness import DeskHarness, open_environment
 from tests.proof.orders import ENDINGS, MISHAPS, Order, drawn, play, run_orders, sentences
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(few(1800, 600))]
 
 
 @pytest.mark.sampled
@@ -18,7 +18,7 @@ async def test_any_order_of_deliveries_has_one_end(tmp_path: Path) -> None:
     The first four have an ending each.
     """
     async with open_environment(tmp_path) as environment:
-        played = await run_orders(environment, examples=few(24, 4))
+        played = await run_orders(environment, examples=few(40, 4))
     assert {p.order.ending for p in played} == set(ENDINGS)
     assert not sentences(played), sentences(played)
 

@@ -22,6 +22,7 @@ from flows.ledger import effects, inbox
 from flows.ledger.database import Ledger, open_ledger
 from flows.ledger.effects import Plan, QuarantinedError, StillUnknownError, Writer, perform
 from flows.ledger.inbox import Event, LeaseLostError, NewEvent
+from tests.amount import few
 
 LEASE_S = 120.0
 PLAN_S = [60.0, 180.0]
@@ -188,6 +189,8 @@ class World(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
+@pytest.mark.timeout(few(1800, 300))
 def test_any_interleaving(ledger_url: str, clock: Any) -> None:
     """No order of answers, lost requests, deaths, take-overs and early repeats makes the vendor do it twice."""
     with asyncio.Runner() as runner:
@@ -197,7 +200,7 @@ def test_any_interleaving(ledger_url: str, clock: Any) -> None:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=40,
+                    max_examples=few(200, 40),
                     stateful_step_count=15,
                     deadline=None,
                     derandomize=True,

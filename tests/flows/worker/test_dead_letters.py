@@ -8,9 +8,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import prefect_flows
 from flows.ledger import inbox
 from flows.ledger.inbox import NewEvent
-from flows.prefect_flows import generate_proposal, sync_deals
 from flows.worker.runs import DEAD_LETTERS, dead_letters
 
 
@@ -35,27 +35,28 @@ async def _run(flow: Any, event_id: int) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_they_are_listed_until_they_are_gone(prefect: None, world: Any, desk: Any, sales: Any) -> None:
-    """Dead events: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
+    """Given up: a table with links and commands. Retried and done: "none". In between nothing is written twice."""
+    before = len(await _shown())  # of other tests on this server
     deal_id = await sales.deal("presentation", proposal=False)
     hint = await desk.record("deal.changed", deal_id, lane="hint:1")
-    await _run(sync_deals, hint)
-    assert await _shown() == []  # there never was one
+    await _run(prefect_flows.sync_deals, hint)
+    assert len(await _shown()) == before  # there never was one here
     world.fault("hub", "status", "/files$", method="POST", status=400)
     event_id = await desk.record("proposal.due", deal_id)
 
-    state = await _run(generate_proposal, event_id)
+    state = await _run(prefect_flows.generate_proposal, event_id)
 
     assert state.name == "DeadLetter"
-    (table,) = await _shown()
+    (table,) = (await _shown())[before:]
     assert f"| {event_id} | proposal.due | [{deal_id}](" in table and "upload_file" in table
     assert f"`dealflow inbox retry {event_id}`" in table
     world.clear_faults()
-    await _run(sync_deals, await desk.record("deal.changed", deal_id, lane="hint:2"))
-    assert len(await _shown()) == 1  # nothing new: nothing is said again
+    await _run(prefect_flows.sync_deals, await desk.record("deal.changed", deal_id, lane="hint:2"))
+    assert len(await _shown()) == before + 1  # nothing new: nothing is said again
     async with desk.s.ledger.write() as tx:
         await inbox.retry(tx, event_id, now=desk.s.clock())
-    assert (await _run(generate_proposal, event_id)).is_completed()
-    assert [text.splitlines()[0] for text in await _shown()] == [
+    assert (await _run(prefect_flows.generate_proposal, event_id)).is_completed()
+    assert [text.splitlines()[0] for text in (await _shown())[before:]] == [
         "### Dead letters: 1",
         "### Dead letters: none",
     ]

@@ -67,9 +67,10 @@ async def test_a_throw_away_ledger_keeps_the_rules(tmp_path: Path) -> None:
         async with ledger.write() as tx:
             await tx.execute(sa.insert(cursors), row)
             await tx.execute(sa.insert(cursors), row)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError) as refused:
         async with ledger.read() as tx:
             await tx.execute(sa.insert(cursors), row)
+    assert refused.value.kind == "OperationalError"
     async with ledger.read() as tx:
         assert (await tx.execute(sa.select(sa.func.count()).select_from(cursors))).scalar_one() == 0
     await ledger.close()
