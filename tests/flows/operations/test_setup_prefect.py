@@ -130,7 +130,9 @@ async def test_a_schedule_that_prefect_refuses_is_one_line(tmp_path: Path) -> No
     """What is wrong is named, without a trace."""
     entries = read_entries(written(tmp_path, {**PLAIN, "schedules": [{"cron": "61 * * * *"}]}))
     assert entries is not None
-    with pytest.raises(PrefectSetupError, match=r'refused a deployment: .*Invalid cron string: "61') as raised:
+    with pytest.raises(
+        PrefectSetupError, match=r'refused a deployment: .*Invalid cron string: "61'
+    ) as raised:
         await _deploy(Pools(), entries)  # type: ignore[arg-type]
     assert "\n" not in str(raised.value)
 
