@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import DeploymentApplyError
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from flows.errors import FlowError
@@ -84,8 +84,10 @@ async def _deploy(client: PrefectClient, entries: list[Entry]) -> None:
             ) from None
     try:
         await apply(entries)
-    except (DeploymentApplyError, PrefectHTTPStatusError) as problem:
-        raise PrefectSetupError(f"Prefect refused a deployment: {str(problem).splitlines()[0]}") from problem
+    except (DeploymentApplyError, httpx.HTTPError, ValueError) as problem:
+        raise PrefectSetupError(
+            f"Prefect refused a deployment: {' '.join(str(problem).split())[:300]}"
+        ) from problem
 
 
 async def _deploy_with_prefect(prefect_file: Path) -> None:

@@ -11,6 +11,7 @@ from prefect.utilities.callables import parameter_schema
 
 from config.files import ConfigFileError
 from flows.operations.deployments import read_entries
+from flows.operations.setup_prefect import PrefectSetupError, _deploy
 from flows.processes import FLOWS
 from tests.places import ROOT
 
@@ -116,6 +117,24 @@ def test_each_parameter_is_described() -> None:
         assert set(schema) == set(inspect.signature(entry.flow.fn).parameters)
         for name, shown in schema.items():
             assert shown.get("description", "").strip(), f"{entry.flow.name}: {name}"
+
+
+class Pools:
+    """Prefect's client as far as a deployment asks it before anything is sent."""
+
+    async def read_work_pool(self, name: str) -> None:
+        assert name == "dealflow"
+
+
+async def test_a_schedule_that_prefect_refuses_is_one_line(tmp_path: Path) -> None:
+    """What is wrong is named, without a trace."""
+    entries = read_entries(written(tmp_path, {**PLAIN, "schedules": [{"cron": "61 * * * *"}]}))
+    assert entries is not None
+    with pytest.raises(
+        PrefectSetupError, match=r'refused a deployment: .*Invalid cron string: "61'
+    ) as raised:
+        await _deploy(Pools(), entries)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
 
 
 def test_a_prefect_server_that_does_not_answer_is_named_in_one_line(
