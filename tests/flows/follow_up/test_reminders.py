@@ -124,7 +124,7 @@ async def test_nobody_to_remind(world: Any, desk: Any, sales: Any, sent: tuple[s
     says = {
         "bounce": "cannot reach the address",
         "decline": "no longer open",
-        "cancel": "it is gone",
+        "cancel": "it no longer exists",
         "none": "no contract is waiting for signatures",
     }
     assert end.state == "done" and says[does] in why(end)

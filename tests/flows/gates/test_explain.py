@@ -251,7 +251,7 @@ async def test_no_such_deal(world: Any, s: Any, deal_id: str) -> None:
 async def test_no_such_stage_and_no_stage_at_all(world: Any, s: Any, sales: Any) -> None:
     """The error lists the stages, or says that a deal of another pipeline needs one."""
     deal_id = await sales.deal("closing", pipeline="default", dealstage="appointmentscheduled")
-    with pytest.raises(ExplainError, match="there is no stage 'nowhere': there are prospecting, "):
+    with pytest.raises(ExplainError, match="there is no stage 'nowhere': the process has prospecting, "):
         await explain_deal(s, deal_id, "nowhere")
     with pytest.raises(ExplainError, match="name the stage"):
         await explain_deal(s, deal_id)

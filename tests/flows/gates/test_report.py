@@ -52,7 +52,7 @@ async def test_what_is_kept_is_what_was_found(world: Any, s: Any, sales: Any) ->
 async def test_nothing_to_list(world: Any, s: Any) -> None:
     """Reported in a sentence."""
     text = list_markdown(report(await unproven(s)), s.process, utc_now())
-    assert text.startswith("Every deal has the proof for the stage it stands in. Read ")
+    assert text.startswith("Every deal has the proof for its stage. Read ")
 
 
 async def test_a_long_list_is_cut_and_says_so(world: Any, s: Any, sales: Any) -> None:

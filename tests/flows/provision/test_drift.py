@@ -256,7 +256,7 @@ def test_a_pipeline_id_that_is_gone_is_no_new_pipeline(
     raw["pipeline"] = pipeline
     raw["stages"][2]["hubspot_stage"] = "999999"
     problems = compare(portal_client, parse_process(raw)).problems
-    expected = "is no id of a pipeline" if pipeline.isdigit() else "names HubSpot's stage 999999"
+    expected = "is not the id of a pipeline" if pipeline.isdigit() else "names HubSpot's stage 999999"
     assert len(problems) == 1 and expected in problems[0].what
 
 
