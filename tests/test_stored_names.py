@@ -21,7 +21,7 @@ from flows.ledger import tables
 from flows.ledger.database import open_ledger
 from flows.processes import EVENTS, FLOWS
 from flows.provision.plan import PROPERTIES
-from flows.services import CONTRACT, PROPOSAL
+from flows.services import CONTRACT, PROPOSAL, esign_callbacks
 from tests.places import ROOT
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -269,7 +269,8 @@ def test_inbox_sources() -> None:
             str(value) for value in assigned
         }  # a parameter (an unreadable delivery) names a vendor's source
     imported = {"reconcile"}  # flows/reconcile/deals.py takes it from findings.py
-    assert found | imported == INBOX_SOURCES
+    callbacks = esign_callbacks()  # the gateway takes the e-signature vendor's from its connector
+    assert found | imported | {callbacks.vendor} == INBOX_SOURCES
 
 
 def test_effect_kinds_and_keys() -> None:
