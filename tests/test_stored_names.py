@@ -169,10 +169,10 @@ COMMANDS = {
     "rehearse": "--days --deals --follow-ups --json --ledger --people --process --seed",
     "sandbox": """--dropbox-sign-callback-url --dropbox-sign-port --frozen-at --hubspot-port --hubspot-webhook-url
         --seed --shown-url""",
-    "setup": "--json --prefect-file",
+    "setup": "--json --prefect-file --wait",
     "sync": "--full --json",
     "up": "--prefect-port",
-    "worker": "",
+    "worker": "--wait",
 }
 
 ROUTES = {
