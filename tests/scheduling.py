@@ -12,6 +12,7 @@ ON_PREFECT = {
     "tests/acceptance/test_explain_deals.py",
     "tests/acceptance/test_main_path.py",
     "tests/acceptance/test_prefect_pins.py",
+    "tests/acceptance/test_setup.py",
     "tests/flows/worker/test_dead_letters.py",
 }
 
