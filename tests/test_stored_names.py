@@ -396,3 +396,29 @@ async def test_routes_and_metrics(tmp_path: Path) -> None:
 def test_artifacts() -> None:
     """The keys under which Prefect keeps the versions of an artifact."""
     assert not ARTIFACTS - _texts()
+
+
+def test_labels_and_descriptions_in_hubspot() -> None:
+    """`provision` and `doctor` compare them with HubSpot's: another wording is drift in every provisioned account."""
+    assert {own.name: (own.label, own.description) for own in PROPERTIES} == {
+        "dealflow_lead_key": ("Lead key", "Which inbound lead made this deal"),
+        "dealflow_need": ("What the buyer needs", "In the buyer's words; printed on the proposal"),
+        "dealflow_source": ("Lead source", "Where the lead came from"),
+        "dealflow_route_reason": ("Why this owner", "Why the lead went to this owner"),
+        "dealflow_starts_on": (
+            "Services start on",
+            "First day of the services; else the first of next month",
+        ),
+        "dealflow_proposal_sha256": ("Proposal fingerprint", "SHA-256 of the filed proposal"),
+        "dealflow_proposal_file_id": ("Proposal file", "HubSpot file that holds the proposal"),
+        "dealflow_contract_token": ("Contract token", "Under which the contract was sent"),
+        "dealflow_contract_request_id": ("Signature request", "Dropbox Sign's id of the request"),
+        "dealflow_contract_status": (
+            "Contract status",
+            "sent, completed, declined, expired, canceled or failed",
+        ),
+        "dealflow_signed_file_id": ("Signed contract file", "HubSpot file that holds the signed PDF"),
+        "dealflow_flag": ("Follow-up flag", "tire_kicker: so many follow-ups, no progress"),
+        "dealflow_company_key": ("Buyer key", "Domain or name that leads are matched by"),
+        "dealflow_contact_key": ("Phone key", "For contacts without an e-mail address"),
+    }

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from connectors.dropbox_sign.client import DropboxSignClient
@@ -17,7 +18,7 @@ from connectors.dropbox_sign.records import RequestPage, SignatureRequest
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.dropbox_sign.sending import SendRequest, Sent, Signer
 from connectors.http.errors import RejectedError, WouldWriteError
-from connectors.http.exchange import BeforeSend
+from connectors.http.exchange import BeforeSend, Retrying
 from connectors.http.pacing import Lane, Pace
 
 Result = TypeVar("Result")
@@ -155,24 +156,26 @@ class DropboxSign:
         except ValueError as problem:
             raise RejectedError(self.vendor, "send", detail=str(problem)) from None
 
-    async def find(self, token: str, *, since: datetime) -> Search:
+    async def find(self, token: str, *, since: datetime, page: Retrying | None = None) -> Search:
         """The request with this token in its metadata: by search, then by paging back to `since`.
 
-        The search index lags (vendor's search page), so both are asked; metadata decides, never the query.
+        The search index lags (vendor's search page), so both are asked; metadata decides, never the query. `page` runs
+        each read of a page: the caller decides on retries.
         """
         earliest = since - timedelta(minutes=10)
         for query in (f"metadata:{token}", None):
             newest_first, before = True, None
             for number in range(1, _PAGES + 1):
-                page = await self.client.list_requests(query=query, page=number)
-                for request in page.requests:
+                read = partial(self.client.list_requests, query=query, page=number)
+                found = await (page(read) if page else read())
+                for request in found.requests:
                     if request.metadata.get(TOKEN_FIELD) == token:
                         return Search(request.id)
-                times = [t for t in (before, *(r.created_at for r in page.requests)) if t]
+                times = [t for t in (before, *(r.created_at for r in found.requests)) if t]
                 newest_first = newest_first and times == sorted(times, reverse=True)
                 before = times[-1] if times else None
                 # Nobody official says that the list is newest first: stopping early needs to have seen that it is.
-                if number >= page.pages or (newest_first and before is not None and before < earliest):
+                if number >= found.pages or (newest_first and before is not None and before < earliest):
                     break
             else:
                 return Search(None, complete=False)

@@ -66,6 +66,8 @@ class CallRecord:
 
 
 OnCall = Callable[[CallRecord], None]
+Retrying = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Runs a call, again where its caller wants that: connectors themselves never retry."""
 BeforeSend = Callable[[], Awaitable[None]]
 """Awaited after pacing and directly before a write leaves. What it raises goes to the caller, and nothing is sent."""
 

@@ -65,6 +65,9 @@ async def handle(event: Event, readings: Readings, s: Services) -> Outcome:
         request_id = case.request_id
         known = readings.requests if request_id in readings.requests else await read_requests(s, {request_id})
         request = known.get(request_id)
+        if contract is not None and case.contract is not None:  # reading took its time
+            on_file = replace(case.contract, superseded=await _is_superseded(contract, s))
+            case = replace(case, contract=on_file)
         case = replace(case, request=facts_of(request_id, request) if request_id in known else None)
         answer = may_advance(case)
     if contract is not None and settles_send(case):
@@ -99,17 +102,21 @@ async def _read_ledger(event: Event, s: Services) -> tuple[Contract | None, Adva
     contract = await _contract_of(event, s)
     if contract is None:
         return None, AdvanceCase(None, "", s.esign.name)
-    async with s.ledger.read() as tx:
-        latest = await contracts.latest(tx, contract.deal_id)
     on_file = OnFile(
         number=contract.revision,
         state=contract.state,
         promise=promise_of(contract),
         finished=await is_finished(contract, s),
-        superseded=latest is not None and latest.revision > contract.revision,
+        superseded=await _is_superseded(contract, s),
     )
     request_id = event.content.get("request_id") or contract.request_id or ""
     return contract, AdvanceCase(on_file, str(request_id), s.esign.name)
+
+
+async def _is_superseded(contract: Contract, s: Services) -> bool:
+    async with s.ledger.read() as tx:
+        latest = await contracts.latest(tx, contract.deal_id)
+    return latest is not None and latest.revision > contract.revision
 
 
 async def _contract_of(event: Event, s: Services) -> Contract | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from connectors.http.exchange import BeforeSend
+from connectors.http.exchange import BeforeSend, Retrying
 from connectors.http.pacing import Lane
 from flows.rules.signing import Signer
 
@@ -189,8 +189,8 @@ class ESign(Protocol):
     async def send(self, new: NewRequest, *, before_send: BeforeSend) -> Sent:
         """Send once. An error with `applied` "maybe" leaves it open whether the request exists."""
 
-    async def find(self, token: str, *, since: datetime) -> Search:
-        """The request with this token, sent at `since` or later."""
+    async def find(self, token: str, *, since: datetime, page: Retrying | None = None) -> Search:
+        """The request with this token, sent at `since` or later. `page` runs each read of a page, e.g. with retries."""
 
     async def read(self, request_id: str) -> SignatureRequest:
         """Raises NotFoundError for an unknown request, GoneError for a cancelled one."""

@@ -57,7 +57,7 @@ async def find_request(s: Services, token: str, *, since: datetime) -> Result | 
     """The signature request that carries this token, if the vendor shows it. Raises TransientError when the vendor
     holds more requests than can be looked through.
     """
-    search = await reading(lambda: s.esign.find(token, since=since))
+    search = await s.esign.find(token, since=since, page=reading)
     if search.request_id is None and not search.complete:
         raise TransientError(
             s.esign.vendor, "list_requests", detail="more requests than can be looked through"

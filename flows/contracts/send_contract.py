@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 
-from connectors.http.errors import RejectedError
+from connectors.http.errors import RejectedError, TransientError
 from flows.contracts.draft import request_for, signers_of
 from flows.contracts.effect_keys import report_cause
 from flows.contracts.requests import find_request
@@ -20,6 +20,7 @@ from flows.contracts.sending_facts import deal_now, draft_of, read_ledger
 from flows.deals.read import DealFile, fresh_deal, read_deal, read_deals
 from flows.deals.writes import set_deal, write_note, writer_for
 from flows.documents.render import Document
+from flows.errors import FlowError
 from flows.ledger import contracts, documents, inbox
 from flows.ledger.contracts import Contract
 from flows.ledger.documents import StoredDocument
@@ -104,6 +105,10 @@ async def _freeze(
 # --- send --------------------------------------------------------------------------------------------------
 
 
+class _NotCheckedError(FlowError):
+    """HubSpot could not be asked whether the deal still wants its contract. The cause says why; nothing was sent."""
+
+
 class _WithdrawnError(RejectedError):
     """We refuse ourselves: the deal left the stage before the contract surely went out."""
 
@@ -149,9 +154,18 @@ async def _perform(
 
         async def before_send() -> None:
             if recheck or s.clock() - asked_at > _LONG_WAIT:
-                await _assert_still_wanted(contract, s)
+                try:
+                    await _assert_still_wanted(contract, s)
+                except (
+                    TransientError
+                ) as problem:  # HubSpot's, retried already: not a reason to try the send again
+                    raise _NotCheckedError from problem
 
-        sent = await writing(lambda: s.esign.send(request, before_send=before_send))
+        try:
+            sent = await writing(lambda: s.esign.send(request, before_send=before_send))
+        except _NotCheckedError as unchecked:
+            assert unchecked.__cause__ is not None
+            raise unchecked.__cause__ from None
         return {"request_id": sent.signature_request_id, "on_hold": sent.on_hold}
 
     async def find(token: str) -> Result | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -32,7 +32,8 @@ class LedgerError(FlowError):
 
 
 class StorageError(LedgerError):
-    """The database is unavailable, locked, full or refused the statement: try again later. Nothing was stored.
+    """The database is unavailable, locked, full or refused the statement: try again later. Whether a commit that
+    was under way took effect is not known.
 
     `kind` is the database library's own class of error; the cause carries the rest.
     """
@@ -44,19 +45,24 @@ class StorageError(LedgerError):
         )
 
 
+_ERRORS = (
+    sa.exc.DBAPIError,
+    sa.exc.TimeoutError,
+    sa.exc.PendingRollbackError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+
+
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def _storage_errors(*more: type[Exception]) -> Iterator[None]:
     """Turn the database's own errors into StorageError, so that no other package depends on the database.
 
-    SQLAlchemy 2.0 lets asyncpg's errors and OSError through when a connection is made.
+    `more`: OSError while a connection is made, which SQLAlchemy 2.0 lets through. Elsewhere it may be somebody else's.
     """
     try:
         yield
-    except sa.exc.IntegrityError:
-        raise  # the database works: the new rows contradict stored ones
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as problem:
-        raise StorageError(problem) from problem
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+    except (*_ERRORS, *more) as problem:
         raise StorageError(problem) from problem
 
 
@@ -81,17 +87,23 @@ class Ledger:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: committed when the block ends, rolled back when it raises."""
-        with _storage_errors():
-            async with self.engine.begin() as tx:
-                yield tx
+        async with self._connected() as connection, connection.begin():
+            yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads; it never waits for a writer. The database refuses a write in it."""
+        async with self._connected() as plain:
+            yield await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection; the database's errors come out as StorageError."""
         with _storage_errors():
-            async with self.engine.connect() as plain:
-                tx = await plain.execution_options(dealflow_read_only=True, postgresql_readonly=True)
-                yield tx
+            async with AsyncExitStack() as stack:
+                with _storage_errors(OSError):
+                    connection = await stack.enter_async_context(self.engine.connect())
+                yield connection
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:

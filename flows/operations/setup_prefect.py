@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import DeploymentApplyError
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from flows.errors import FlowError
@@ -70,6 +70,10 @@ async def _prefect() -> AsyncIterator[PrefectClient]:
         ) from problem
     try:
         yield context.client
+    except (httpx.HTTPError, PrefectHTTPStatusError) as problem:
+        raise PrefectSetupError(
+            f"Prefect stopped answering: {type(problem).__name__}; run setup again"
+        ) from problem
     finally:
         await context.__aexit__(None, None, None)
 

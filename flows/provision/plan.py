@@ -16,6 +16,7 @@ from flows.provision.plans import plan_properties
 from flows.provision.properties import OwnProperty, own_properties
 from flows.rules.process.sales_process import SalesProcess
 
+# Labels and descriptions are compared with HubSpot's: another wording is drift in every account.
 PROPERTIES = (
     OwnProperty("deals", "dealflow_lead_key", "Lead key", "Which inbound lead made this deal", unique=True),
     OwnProperty(
@@ -39,7 +40,7 @@ PROPERTIES = (
     OwnProperty(
         "deals", "dealflow_proposal_file_id", "Proposal file", "HubSpot file that holds the proposal"
     ),
-    OwnProperty("deals", "dealflow_contract_token", "Contract token", "Identifies the sent contract"),
+    OwnProperty("deals", "dealflow_contract_token", "Contract token", "Under which the contract was sent"),
     OwnProperty(
         "deals", "dealflow_contract_request_id", "Signature request", "Dropbox Sign's id of the request"
     ),
@@ -52,7 +53,7 @@ PROPERTIES = (
     OwnProperty(
         "deals", "dealflow_signed_file_id", "Signed contract file", "HubSpot file that holds the signed PDF"
     ),
-    OwnProperty("deals", "dealflow_flag", "Follow-up flag", "tire_kicker: follow-ups without progress"),
+    OwnProperty("deals", "dealflow_flag", "Follow-up flag", "tire_kicker: so many follow-ups, no progress"),
     OwnProperty(
         "companies",
         "dealflow_company_key",

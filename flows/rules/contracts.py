@@ -30,7 +30,7 @@ from flows.rules.criteria.smallest import smallest
 from flows.rules.process.sales_process import Stage
 from flows.rules.signing import Hold, Mismatch, RequestFacts, SignatureState, read_signature
 
-_NO_DEAL = "HubSpot has no such deal any more"
+_NO_DEAL = "HubSpot no longer has this deal"
 _LEFT = "superseded: the deal has left the stage"
 _LEFT_MEANWHILE = "superseded: the deal has left the stage before the contract was sent"
 _CHANGED = "never sent: the deal, a signer or the day has changed since"
@@ -52,7 +52,7 @@ def may_send(case: SendCase) -> Send | Resume | Hold | Ignore | Need:
     if not still_wanted(deal.stage, case.sends_from):
         return Ignore(_LEFT, ends="canceled" if unsent else None)
     reasons = tuple(_reasons(case, deal))
-    if reasons:
+    if reasons or isinstance(deal.signers, Hold):
         return Hold(reasons)
     if isinstance(case.draft, Unread):
         return Need("draft")

@@ -13,6 +13,7 @@ from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_API_URL
 
 WAITS_S = (0.02, 0.05, 0.1, 0.2, 0.4)
+_CONNECT_S = 2.0
 
 
 class QuickRetry(httpx.AsyncBaseTransport):
@@ -42,11 +43,11 @@ class QuickRetry(httpx.AsyncBaseTransport):
 async def is_listening() -> bool:
     """Whether anything takes connections where Prefect's server should be. Its own client tries every few seconds."""
     url = urlsplit(PREFECT_API_URL.value() or "")
+    port = url.port or (80 if url.scheme == "http" else 443)
     try:
-        _, writer = await asyncio.open_connection(
-            url.hostname, url.port or (80 if url.scheme == "http" else 443)
-        )
-    except OSError:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(url.hostname, port)
+    except OSError:  # a time-out is one
         return False
     writer.close()
     return True

@@ -12,6 +12,7 @@ from typing import Any
 from connectors.http.errors import AuthError, ConnectorError, RejectedError, TransientError
 from flows.errors import FlowError
 from flows.ledger import inbox
+from flows.ledger.database import StorageError
 from flows.ledger.effects import QuarantinedError, StillUnknownError
 from flows.ledger.inbox import Event, LeaseLostError, NewEvent
 from flows.processes import DEAL_STUCK
@@ -195,6 +196,6 @@ def verdict(event: Event, problem: Exception, s: Services) -> tuple[str, float]:
 
 def reason_of(problem: Exception) -> str:
     """The error as a text for people. Texts of unknown errors are left out: they may hold personal data."""
-    if isinstance(problem, _UNDERSTOOD):
+    if isinstance(problem, (*_UNDERSTOOD, StorageError)):
         return str(problem)
     return f"{type(problem).__name__} in our own code: see the worker's log"

@@ -118,13 +118,13 @@ class Worker:
         await self._take_over_from_the_dead()
         await watch_from_now(self._s)
         await self._warm_up()
-        await self._await_deployments()
         helpers = [
             asyncio.create_task(job)
             for job in (self._heartbeat(), self._renew_leases(), self._follow_schedule())
         ]
-        log.info("worker ready name=%s ledger=%s", self._s.owner, self._s.ledger.dialect)
         try:
+            await self._await_deployments()
+            log.info("worker ready name=%s ledger=%s", self._s.owner, self._s.ledger.dialect)
             await self._loop()
         finally:
             for helper in helpers:

@@ -26,7 +26,7 @@ HELD_BY_OTHERS = [
 ]
 """Names that other people's files, bookmarks and dashboards hold."""
 STAND_INS = {
-    "flows/cli/app.py",  # options of `dealflow sandbox`
+    "flows/cli/run.py",  # options of `dealflow sandbox`
     "flows/trials/demo.py",
     "flows/trials/rehearsal/world.py",
     "flows/trials/rehearsal/signers.py",

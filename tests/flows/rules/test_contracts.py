@@ -69,7 +69,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
     ("a ready deal", case(), Send((MET,))),
     ("nothing of the deal was read", replace(NEW, deal=UNREAD), Need("deal")),
     ("the text was not rendered", case(draft=UNREAD), Need("draft")),
-    ("the deal is gone", replace(NEW, deal=None), Ignore("HubSpot has no such deal any more")),
+    ("the deal is gone", replace(NEW, deal=None), Ignore("HubSpot no longer has this deal")),
     ("it stands elsewhere", case({"stage": "proposal"}), Ignore("superseded: the deal has left the stage")),
     ("it left the process", case({"stage": None}), Ignore("superseded: the deal has left the stage")),
     ("no stage sends", case(sends_from=None), Ignore("superseded: the deal has left the stage")),
@@ -202,7 +202,7 @@ SENDING: list[tuple[str, SendCase, object]] = [
     (
         "unsent, and the deal is gone",
         replace(NEW, deal=None, revision=UNSENT),
-        Ignore("HubSpot has no such deal any more"),
+        Ignore("HubSpot no longer has this deal"),
     ),
     (
         "unsent, and a criterion is no longer met",
@@ -405,7 +405,7 @@ ADVANCING: list[tuple[str, AdvanceCase, object]] = [
         Ignore("contract revision 1 is canceled; a newer one exists", ends="canceled"),
     ),
     ("ended, and the deal was not read", read(request=SIGNED, missing=UNREAD), Need("deal")),
-    ("the deal is gone", read(request=SIGNED, missing=None), Ignore("HubSpot has no such deal any more")),
+    ("the deal is gone", read(request=SIGNED, missing=None), Ignore("HubSpot no longer has this deal")),
     ("signed", read(request=SIGNED), Complete()),
     ("signed, of a contract in doubt", read(contract=IN_DOUBT, request=SIGNED), Complete()),
     (
