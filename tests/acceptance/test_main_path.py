@@ -56,9 +56,9 @@ def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:
     assert not re.search(r"ada|byron|engines\.example|24000", texts, re.IGNORECASE)  # no personal data
 
 
-def test_the_same_lead_twice_makes_one_deal(shared_stack: Stack) -> None:
+def test_the_same_lead_twice_makes_one_deal(running_stack: Stack) -> None:
     """A web form that is sent again, and a second inquiry of the same buyer, join the open deal."""
-    stack = shared_stack
+    stack = running_stack
     kinds = ("deals", "contacts", "companies", "notes")
     before = {kind: len(stack.records(kind)) for kind in kinds}
     buyer = {"email": "twice@twice.example", "company": "Twice Ltd"}
@@ -197,9 +197,9 @@ def _away(stack: Stack) -> dict[str, object] | None:
     return health if health.get("prefect") == "away" else None
 
 
-def test_a_paused_deployment_holds_its_events(shared_stack: Stack) -> None:
+def test_a_paused_deployment_holds_its_events(running_stack: Stack) -> None:
     """Pausing in the Prefect UI is honoured: the event waits in the inbox and goes on when resumed."""
-    stack = shared_stack
+    stack = running_stack
     stack.until_quiet()
     deployment = stack.prefect.get("/deployments/name/intake-leads/intake-leads")
     stack.prefect.post(f"/deployments/{deployment['id']}/pause_deployment", {})
@@ -227,9 +227,9 @@ def _deals_while_one_waits(stack: Stack) -> list[int] | None:
     return [before] if stack.health()["inbox"].get("due") == 1 else None
 
 
-def test_run_from_the_ui_is_taken_up(shared_stack: Stack) -> None:
+def test_run_from_the_ui_is_taken_up(running_stack: Stack) -> None:
     """A run that an operator or the schedule created is executed by the worker, warm."""
-    stack = shared_stack
+    stack = running_stack
     deployment = stack.prefect.get("/deployments/name/sync-deals/sync-deals")
     run = stack.prefect.post(
         f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"full": True}}
@@ -241,9 +241,9 @@ def test_run_from_the_ui_is_taken_up(shared_stack: Stack) -> None:
     stack.until("the run has ended", ended)
 
 
-def test_follow_up_by_hand_and_by_schedule(shared_stack: Stack) -> None:
+def test_follow_up_by_hand_and_by_schedule(running_stack: Stack) -> None:
     """Asked for by deal id, the deal gets task and draft in a run of its own; the scheduled look leaves an artifact."""
-    stack = shared_stack
+    stack = running_stack
     known = {deal["id"] for deal in stack.records("deals")}
     stack.lead(message="", email="slow@slow.example", company="Slow Ltd")
     (deal_id,) = stack.until(
