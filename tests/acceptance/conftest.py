@@ -18,12 +18,8 @@ def stack(tmp_path: Path, prefect_server: PrefectServer) -> Iterator[Stack]:
         built.stop()
 
 
-@pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Iterator[Stack]:
-    """Running parts for tests that look at records of their own only: starting them costs 10 s of CPU."""
-    built = Stack(tmp_path_factory.mktemp("stack"), prefect_server)
-    try:
-        built.start()
-        yield built
-    finally:
-        built.stop()
+@pytest.fixture
+def running_stack(stack: Stack) -> Stack:
+    """The same, started. (Not shared between tests: its worker would take up runs that others ask Prefect for.)"""
+    stack.start()
+    return stack

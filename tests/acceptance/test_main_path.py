@@ -56,9 +56,9 @@ def test_a_lead_becomes_a_signed_won_deal(stack: Stack, empty_url: str) -> None:
     assert not re.search(r"ada|byron|engines\.example|24000", texts, re.IGNORECASE)  # no personal data
 
 
-def test_the_same_lead_twice_makes_one_deal(shared_stack: Stack) -> None:
+def test_the_same_lead_twice_makes_one_deal(running_stack: Stack) -> None:
     """A web form that is sent again, and a second inquiry of the same buyer, join the open deal."""
-    stack = shared_stack
+    stack = running_stack
     kinds = ("deals", "contacts", "companies", "notes")
     before = {kind: len(stack.records(kind)) for kind in kinds}
     buyer = {"email": "twice@twice.example", "company": "Twice Ltd"}
@@ -136,6 +136,20 @@ def test_sigterm_lets_running_work_end(stack: Stack) -> None:
     assert [r["state_type"] for r in stack.prefect.runs("intake-leads")][-1] == "COMPLETED"
 
 
+def test_prefect_server_away(stack: Stack) -> None:
+    """While Prefect is away deliveries are stored and /healthz says so; when it is back they are handled."""
+    stack.start()
+    stack.prefect.stop()
+    try:
+        assert stack.lead().status_code == 202
+        away = stack.until("the worker says so", lambda: _away(stack))
+        assert away["ok"] is False and away["prefect"] == "away"
+    finally:
+        stack.prefect.start()
+    stack.until("the lead is a deal", lambda: stack.records("deals"))
+    stack.until("all is well again", lambda: stack.health()["ok"])
+
+
 def test_prefect_server_hangs(stack: Stack) -> None:
     """A server that accepts connections but does not answer counts as unavailable; when it answers, work continues."""
     stack.start()
@@ -153,10 +167,7 @@ def test_prefect_server_hangs(stack: Stack) -> None:
 
 
 def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
-    """Ten leads come in while Prefect goes away, in the middle of a run, and comes back: ten deals, each once.
-
-    While it is away deliveries are stored and /healthz says so; when it is back they are handled.
-    """
+    """Ten leads come in while Prefect goes away, in the middle of a run, and comes back: ten deals, each once."""
     stack.start(DEALFLOW_WORKER_LEASE_S="10")
     slow = {"kind": "slow", "path": "contacts/batch/upsert", "delay_s": 3, "times": 1}
     assert stack.hubspot.post("/_sandbox/faults", json=slow).status_code == 201
@@ -170,8 +181,6 @@ def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
     try:
         for buyer in buyers[5:]:
             assert stack.lead(**buyer).status_code == 202
-        away = stack.until("the worker says so", lambda: _away(stack))
-        assert away["ok"] is False and away["prefect"] == "away"
     finally:
         stack.prefect.start()
     stack.until("all are deals", lambda: len(stack.records("deals")) >= 10)
@@ -181,7 +190,6 @@ def test_prefect_server_restarted_in_a_burst(stack: Stack) -> None:
     states = stack.health()["inbox"]
     states.pop("ignored", None)  # HubSpot's echoes of our own writes
     assert states == {"done": 10}
-    stack.until("all is well again", lambda: stack.health()["ok"])
 
 
 def _away(stack: Stack) -> dict[str, object] | None:
@@ -189,9 +197,9 @@ def _away(stack: Stack) -> dict[str, object] | None:
     return health if health.get("prefect") == "away" else None
 
 
-def test_a_paused_deployment_holds_its_events(shared_stack: Stack) -> None:
+def test_a_paused_deployment_holds_its_events(running_stack: Stack) -> None:
     """Pausing in the Prefect UI is honoured: the event waits in the inbox and goes on when resumed."""
-    stack = shared_stack
+    stack = running_stack
     stack.until_quiet()
     deployment = stack.prefect.get("/deployments/name/intake-leads/intake-leads")
     stack.prefect.post(f"/deployments/{deployment['id']}/pause_deployment", {})
@@ -219,9 +227,9 @@ def _deals_while_one_waits(stack: Stack) -> list[int] | None:
     return [before] if stack.health()["inbox"].get("due") == 1 else None
 
 
-def test_run_from_the_ui_is_taken_up(shared_stack: Stack) -> None:
+def test_run_from_the_ui_is_taken_up(running_stack: Stack) -> None:
     """A run that an operator or the schedule created is executed by the worker, warm."""
-    stack = shared_stack
+    stack = running_stack
     deployment = stack.prefect.get("/deployments/name/sync-deals/sync-deals")
     run = stack.prefect.post(
         f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"full": True}}
@@ -233,9 +241,9 @@ def test_run_from_the_ui_is_taken_up(shared_stack: Stack) -> None:
     stack.until("the run has ended", ended)
 
 
-def test_follow_up_by_hand_and_by_schedule(shared_stack: Stack) -> None:
+def test_follow_up_by_hand_and_by_schedule(running_stack: Stack) -> None:
     """Asked for by deal id, the deal gets task and draft in a run of its own; the scheduled look leaves an artifact."""
-    stack = shared_stack
+    stack = running_stack
     known = {deal["id"] for deal in stack.records("deals")}
     stack.lead(message="", email="slow@slow.example", company="Slow Ltd")
     (deal_id,) = stack.until(

@@ -21,6 +21,8 @@ SHARED = {
     ("GET", "/_sandbox/clock"),
     ("POST", "/_sandbox/clock/advance"),
     ("POST", "/_sandbox/reset"),
+    ("POST", "/_sandbox/snapshot"),
+    ("POST", "/_sandbox/restore"),
     ("GET", "/_sandbox/state"),
     ("PUT", "/_sandbox/limits"),
 }
