@@ -393,7 +393,7 @@ async def test_what_stood_there_before_is_left_alone(guarded: Guarded) -> None:
     deal_id = await guarded.sales.deal("closing", items=(), proposal=False)
     async with guarded.s.ledger.write() as tx:
         later = (now + timedelta(hours=1)).isoformat()
-        await mirror.move_cursor(tx, sync_deals.WATCH_SINCE, later, now=now)
+        await mirror.move_cursor(tx, mirror.WATCH_SINCE, later, now=now)
     await guarded.sync()
     assert await guarded.guard() == [] and await guarded.checks(deal_id) == []
     assert await guarded.sales.stage_of(deal_id) == "closing"

@@ -66,7 +66,7 @@ class DateEvidence(OfProperties):
     def misfits(self, held: Held) -> Iterator[Misfit]:
         """A property that holds no days."""
         if held.type not in ("date", "datetime"):
-            yield Misfit(f"takes deal property {held.name} for a day, but it holds {held.type} values")
+            yield Misfit(f"treats deal property {held.name} as a date, but it holds {held.type} values")
 
     def text(self, process: "SalesProcess", labels: Mapping[str, str]) -> str:
         """The property and when."""

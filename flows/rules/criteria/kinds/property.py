@@ -86,14 +86,14 @@ class PropertyEvidence(OfProperties):
     def misfits(self, held: Held) -> Iterator[Misfit]:
         """A number asked of another type; a value that is none of the property's choices."""
         if self.bounds() and held.type != "number":
-            yield Misfit(f"takes deal property {held.name} for a number, but it holds {held.type} values")
+            yield Misfit(f"treats deal property {held.name} as a number, but it holds {held.type} values")
         missing = [value for value in self.choices() if value not in held.options]
         if held.type != "enumeration" or not held.options or not missing:
             return
         by_label = {label: value for value, label in held.options.items()}
         meant = [f"{value} is the label of {by_label[value]}" for value in missing if value in by_label]
         takes = ", ".join(held.options) + (f"; {', '.join(meant)}" if meant else "")
-        text = f"asks deal property {held.name} to be {' or '.join(missing)}, which is none of its values ({takes})"
+        text = f"asks deal property {held.name} to be {' or '.join(missing)}, which are not among its values ({takes})"
         yield Misfit(text, never=True)
 
     def text(self, process: "SalesProcess", labels: Mapping[str, str]) -> str:
