@@ -44,8 +44,8 @@ class Flow:
     """A flow and where its logic is: a module with `prepare` and `handle` where it handles events, and with `run` where
     it `sweeps`: finds its own work when its schedule, or a person, starts it.
 
-    `ordered_as`: the kind of event that an operator's `deal_ids` become. `shared_run`: its events only say "read
-    again", so however few they are, they share one run and one bulk read.
+    `ordered_as`: the kind of event that is recorded when an operator starts the flow with `deal_ids`. `shared_run`: all
+    waiting events share one run, because each only says that something must be read again.
     """
 
     name: str
@@ -131,7 +131,7 @@ EVENTS: Final = _by_kind(
         STAGE_CHECK,
         flow="guard_stage",
         raised_by="a deal that enters a stage without the proof that the stage asks for",
-        failed="a move past its gate was not judged",
+        failed="it was not checked whether the deal has the proof for its new stage",
     ),
     EventKind(
         FOLLOW_UP_DUE,

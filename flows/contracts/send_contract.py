@@ -35,7 +35,7 @@ from flows.rules.signing import Hold
 from flows.services import CONTRACT, Services
 
 _LONG_WAIT = timedelta(seconds=30)
-"""Of a send for its place under the vendor's limit: what was checked before may have changed."""
+"""If pacing delays a send for longer than this, the deal's stage is checked again first."""
 
 
 async def prepare(events: Sequence[Event], s: Services) -> dict[str, DealFile]:

@@ -144,7 +144,7 @@ async def perform(
                 return _known(writer, effect, "done already", effect.result or {})
             if effect.state == "quarantined":
                 raise QuarantinedError(key)
-            await _assert_nobody_is_at_it(writer, effect)
+            await _assert_no_other_worker_is_writing(writer, effect)
             resend = False
             if effect.may_exist:
                 found = await _find(writer, find, effect.token)
@@ -205,7 +205,7 @@ async def _intend(
     return effect, row is not None
 
 
-async def _assert_nobody_is_at_it(writer: Writer, effect: Effect) -> None:
+async def _assert_no_other_worker_is_writing(writer: Writer, effect: Effect) -> None:
     """Raise StillUnknownError while the worker that wrote the intent for another event is still alive."""
     if effect.state != "intended" or effect.event_id in (None, writer.event_id):
         return

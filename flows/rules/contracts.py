@@ -1,8 +1,9 @@
 """Whether a contract may be sent (`may_send`), and whether a signature moves its deal (`may_advance`).
 
 Facts in, a typed answer out: no clock, no network, no ledger. Facts that cost a call are read only when they decide:
-the answer `Need` names the one to read next, and the same function is asked again with it. Every reason why a
-contract is not sent, or a signature moves nothing, is in this file; facts and answers are in `contract_facts.py`.
+the answer `Need` names the one to read next, and the same function is asked again with it. Every decision
+not to send, or not to move a deal, is made in this file. Who may sign is judged in `signing.py`, whether the text can be
+made in `templates` and `pricing`: their reasons arrive here as facts. Facts and answers are in `contract_facts.py`.
 """
 
 from dataclasses import asdict
@@ -43,7 +44,7 @@ def may_send(case: SendCase) -> Send | Resume | Hold | Ignore | Need:
     if revision is not None and not unsent:
         if revision.state == "sending" or (revision.state == "open" and not revision.reported):
             return Resume(recheck=True)
-        if not _may_be_followed(revision, case):
+        if not _allows_new_revision(revision, case):
             return Ignore(f"contract revision {revision.number} exists already ({revision.state})")
     if isinstance(deal, Unread):
         return Need("deal")
@@ -82,8 +83,8 @@ def refused(esign: str, reason: str) -> Hold:
     return Hold((why,), summary="contract refused")
 
 
-def _may_be_followed(revision: Revision, case: SendCase) -> bool:
-    """Whether this event may open a revision after that one.
+def _allows_new_revision(revision: Revision, case: SendCase) -> bool:
+    """Whether this event may start a new revision after the newest one.
 
     A refused text may be corrected for the event that asked for it; any other end needs a newer event, and one that
     was not only to resume what is under way.
@@ -189,7 +190,7 @@ def may_move(here: Stage | None, target: str, ending: SignatureState, sends_from
 
 
 def _is_another(contract: OnFile, request: RequestFacts | None, request_id: str) -> bool:
-    """Not to be read (any more), and not the one that this contract became."""
+    """The request cannot be read, and the contract was sent as another request."""
     unreadable = request is None or request.gone
     return unreadable and contract.promise.request_id not in (None, request_id)
 
