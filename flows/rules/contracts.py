@@ -1,9 +1,9 @@
 """Whether a contract may be sent (`may_send`), and whether a signature moves its deal (`may_advance`).
 
 Facts in, a typed answer out: no clock, no network, no ledger. Facts that cost a call are read only when they decide:
-the answer `Need` names the one to read next, and the same function is asked again with it. Every decision
-not to send, or not to move a deal, is made in this file. Who may sign is judged in `signing.py`, whether the text can be
-made in `templates` and `pricing`: their reasons arrive here as facts. Facts and answers are in `contract_facts.py`.
+the answer `Need` names the one to read next, and the same function is asked again with it. Every decision not to send,
+or not to move a deal, is made in this file. Who may sign is judged in `signing.py`, whether the text can be made in
+`templates` and `pricing`: their reasons arrive here as facts. Facts and answers are in `contract_facts.py`.
 """
 
 from dataclasses import asdict
