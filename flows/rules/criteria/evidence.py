@@ -82,11 +82,6 @@ def placed(
         yield from placed(part, (*place, evidence.key(), number))
 
 
-def nodes(evidence: BaseEvidence) -> Iterator[BaseEvidence]:
-    """The same without the ways."""
-    return (node for _, node in placed(evidence))
-
-
 def leaves(evidence: BaseEvidence) -> Iterator[Leaf]:
     """What the evidence is made of, in the order of the file; a plan is made of its fields."""
     return evidence.leaves()
