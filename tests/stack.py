@@ -18,6 +18,7 @@ from connectors.hubspot.portal import Portal
 from flows.operations.launch import HOST, Part, Parts, free_port, prefect_environment
 from flows.provision.plan import plan
 from flows.services import load_process
+from tests.warm import WarmParts, warm_up
 
 LEADS_TOKEN = "test-leads-token"
 LEAD = {
@@ -42,8 +43,9 @@ class PrefectServer:
         }
         self.parts = Parts(home / "logs", self.environment)
 
-    def start(self) -> None:
+    def start(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         part = self.parts.start("prefect-server", [sys.executable, "-m", "prefect", "server", "start"])
+        meanwhile()
         self.parts.wait_for(part, f"{self.url}/api/health")
 
     def stop(self) -> None:
@@ -88,7 +90,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
     """Starting it costs 20 s of CPU: all tests that need it share one (tests/scheduling.py)."""
     server = PrefectServer(tmp_path_factory.mktemp("prefect"))
     try:
-        server.start()
+        server.start(meanwhile=lambda: warm_up(server.environment))
         server.parts.run("setup", "setup")
         yield server
     finally:
@@ -99,14 +101,21 @@ class Stack:
     """Sandbox, gateway and worker of one test, on a fresh ledger."""
 
     def __init__(
-        self, home: Path, prefect: PrefectServer, database_url: str = "", worker_module: str = ""
+        self,
+        home: Path,
+        prefect: PrefectServer,
+        database_url: str = "",
+        worker_module: str = "",
+        *,
+        warm: bool = False,
     ) -> None:
         self.prefect = prefect
         self.worker_module = worker_module  # instead of `dealflow worker`
         self.meanwhile: Callable[[], None] = lambda: None  # called whenever we wait
         self.home = home
         self.gateway = f"http://{HOST}:{free_port()}"
-        self.parts = Parts(home / "logs", dict(prefect.environment))
+        kind = WarmParts if warm else Parts
+        self.parts = kind(home / "logs", dict(prefect.environment))
         self.database_url = database_url
         self.worker: Part | None = None
         self.deal_id = ""
@@ -286,6 +295,16 @@ class Stack:
             lambda: not any(self.health().get("inbox", {}).get(s) for s in open_states),
             timeout_s,
         )
+
+    def until_only_done(self, count: int) -> None:
+        """So many events done, and none in another state. (HubSpot's echoes of our writes still come in, and end as
+        ignored.)
+        """
+
+        def states() -> dict[str, int]:
+            return {state: n for state, n in self.health()["inbox"].items() if state != "ignored"}
+
+        self.until(f"{count} events are done and no other is left", lambda: states() == {"done": count})
 
     def assert_done_once(self) -> None:
         """One contract, one signed PDF that is the vendor's, one note each, one stage move, nothing doubled."""

@@ -14,6 +14,7 @@ import yaml
 from flows.processes import FLOWS
 from tests.places import ROOT
 from tests.stack import PrefectServer, Stack
+from tests.warm import run_warm
 
 FILE = ROOT / "deployments/prefect.yaml"
 NOT_STATED = ("updated", "updated_by", "last_polled", "status")
@@ -21,20 +22,12 @@ NOT_STATED = ("updated", "updated_by", "last_polled", "status")
 pytestmark = pytest.mark.slow
 
 
-def run(server: PrefectServer, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        env={**server.environment, "NO_COLOR": "1"},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run_setup(server: PrefectServer, *options: str) -> subprocess.CompletedProcess[str]:
+    return run_warm(["setup", *options], {**server.environment, "NO_COLOR": "1"})
 
 
 def setup(server: PrefectServer, *options: str) -> str:
-    done = run(server, "flows", "setup", *options)
+    done = run_setup(server, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -70,7 +63,15 @@ def test_deploying_in_process_gives_what_prefect_deploy_gives(prefect_server: Pr
     """Every field of every deployment and schedule is the same, the version that Prefect asks git for as well."""
     setup(prefect_server)
     ours = deployments(prefect_server)
-    done = run(prefect_server, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE))
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)],
+        env=prefect_server.environment,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     theirs = deployments(prefect_server)
     setup(prefect_server)
@@ -131,7 +132,7 @@ def test_a_file_of_the_operators_own_is_left_to_prefect(
         made = deployments(prefect_server)["own"]
         assert (made["job_variables"], made["tags"]) == ({"env": {"A": "1"}}, ["by-hand"])
         file.write_text(json.dumps({"deployments": [{**entry, "entrypoint": f"{tmp_path}/own.py:gone"}]}))
-        done = run(prefect_server, "flows", "setup", "--prefect-file", str(file))
+        done = run_setup(prefect_server, "--prefect-file", str(file))
         assert done.returncode == 1 and "prefect deploy failed" in done.stderr
         assert "dealflow: " in done.stderr
     finally:
@@ -150,7 +151,7 @@ def test_a_work_pool_that_does_not_exist_is_named(prefect_server: PrefectServer,
     }
     file = tmp_path / "prefect.yaml"
     file.write_text(json.dumps({"deployments": [entry]}))
-    done = run(prefect_server, "flows", "setup", "--prefect-file", str(file))
+    done = run_setup(prefect_server, "--prefect-file", str(file))
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "no work pool 'gone'" in done.stderr and "DEALFLOW_WORK_POOL" in done.stderr
 

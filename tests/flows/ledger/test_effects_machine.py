@@ -200,7 +200,7 @@ def test_any_interleaving(ledger_url: str, clock: Any) -> None:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=few(200, 40),
+                    max_examples=few(200, 20),
                     stateful_step_count=15,
                     deadline=None,
                     derandomize=True,

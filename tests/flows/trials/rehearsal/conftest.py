@@ -12,6 +12,6 @@ PROCESS = ROOT / "config/sales_process.yaml"
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """Forty buyers, sixty days: enough for every kind of ending."""
+    """Twenty buyers, sixty days: enough for won, lost, declined and held."""
     ledger = tmp_path_factory.mktemp("rehearsal") / "ledger.db"
-    return asyncio.run(play(Plan(PROCESS, deals=40, days=60, seed=7, ledger=ledger)))
+    return asyncio.run(play(Plan(PROCESS, deals=20, days=60, seed=7, ledger=ledger)))
