@@ -5,6 +5,7 @@ looked for at DEALFLOW_TEST_POSTGRES_URL, then on this machine's usual port, the
 Where none can be had, tests marked `postgres` are skipped and the run's last lines say so.
 """
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,9 +15,13 @@ import pytest
 import sqlalchemy as sa
 
 from flows.ledger.database import Ledger, open_ledger
+from flows.operations.prefect_environment import PREFECT_QUIET
 from tests.postgres import PostgresServer, find_server, wait_for
 
 pytest_plugins = ["tests.amount", "tests.scheduling", "tests.stack"]
+os.environ.update(
+    PREFECT_QUIET
+)  # before anything imports Prefect: without an address it would start a server
 _SKIPPED = pytest.StashKey[str]()
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 

@@ -101,7 +101,7 @@ def running_gateway(tmp_path: Path, template: Path, environment: Mapping[str, st
 
     async def serve() -> None:
         try:
-            ledger = await open_ledger(settings.database)
+            ledger = await open_ledger(settings.database, busy_s=3)
             app = build_app(settings, ledger, utc_now)
         except BaseException as problem:
             ready.put(problem)

@@ -1,6 +1,7 @@
 """Both stand-ins as a real process, and what tests do to them; read from the stand-ins' own records."""
 
 import contextlib
+import contextvars
 import io
 import json
 import os
@@ -153,7 +154,8 @@ def dealflow(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         os.environ.clear()
         os.environ.update(wanted)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(ROOT):
-            thread = threading.Thread(target=command)  # where no event loop runs yet
+            # Where no event loop runs yet, with the caller's context (Prefect's settings are in it).
+            thread = threading.Thread(target=contextvars.copy_context().run, args=(command,))
             thread.start()
             thread.join()
     finally:

@@ -40,7 +40,9 @@ _context.set_forkserver_preload(["tests.warm_imports"])
 class Forked:
     """A running command; what tests and `Parts` use of subprocess.Popen."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, piped: bool) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, piped: bool
+    ) -> None:
         reader, writer = _context.Pipe(duplex=False)
         self.args = [*COMMAND, *arguments]
         self._process = _context.Process(

@@ -9,9 +9,7 @@ from tests.stack import PrefectServer, Stack
 
 
 @pytest.fixture
-def stack(
-    request: pytest.FixtureRequest, tmp_path: Path, prefect_server: PrefectServer
-) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path: Path, prefect_server: PrefectServer) -> Iterator[Stack]:
     """Parts of this test's own; started as operators do where the test is marked `cold`."""
     built = Stack(tmp_path, prefect_server, warm=not request.node.get_closest_marker("cold"))
     try:

@@ -20,7 +20,7 @@ from connectors.hubspot.portal import Portal
 from flows import services
 from flows.provision.plan import plan
 from flows.services import Services, load_process, open_services
-from tests.desk import Desk
+from tests.desk import Desk, no_waiting, without_pace
 from tests.gate import Gate, running_gateway
 from tests.sales import Sales
 from tests.stand_ins import SECRETS, StandIns, dealflow, ok, running_stand_ins
@@ -100,11 +100,14 @@ def settings(stand_ins: StandIns, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def s(world: StandIns, settings: Settings, sqlite_ledger: Path) -> AsyncIterator[Services]:
-    """The services a worker has, on the stand-ins' time. A send waits two seconds for its answer."""
+    """The services a worker has, on the stand-ins' time. A send waits two seconds for its answer; nothing waits for
+    HubSpot's pace, or between tries.
+    """
     if not (home := Path(settings.home)).exists():
         home.mkdir(mode=0o700)
         shutil.copy(sqlite_ledger, home / "ledger.db")
     opened = await open_services(settings)
+    opened.hubspot = without_pace(opened)
     opened.clock = world.now
     key = settings.dropbox_sign_api_key
     assert key is not None
@@ -112,7 +115,7 @@ async def s(world: StandIns, settings: Settings, sqlite_ledger: Path) -> AsyncIt
         key.get_secret_value(), base_url=settings.dropbox_sign_base_url, timeout_s=(2.0, 2.0)
     )
     opened.esign = replace(opened.esign, sender=sender)
-    with services.override(opened):
+    with services.override(opened), no_waiting():
         yield opened
     await opened.close()
 

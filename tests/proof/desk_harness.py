@@ -5,8 +5,8 @@ time-outs: no process is killed, so a story takes less than a second.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from connectors.dropbox_sign.service import DropboxSign
 from connectors.http.errors import ConnectorError
 from connectors.http.exchange import Timeouts, make_http
 from connectors.hubspot.client import HubSpotClient
-from flows import retries
 from flows.hand_over.next_deal import follow_on_key
 from flows.ledger import effects, inbox
 from flows.reconcile.compare import reconcile_all
@@ -28,6 +27,7 @@ from flows.rules.process.sales_process import parse_process
 from flows.trials.rehearsal.calendar import STARTS
 from flows.trials.rehearsal.desk import Desk, load, open_desk
 from flows.trials.rehearsal.world import API_KEY, Delivery, World, open_world
+from tests.desk import no_waiting
 from tests.proof.databases import SqliteLedgers
 from tests.proof.process_harness import PROCESS, Environment, stage_ids
 from tests.proof.story import Story
@@ -52,19 +52,8 @@ async def open_environment(folder: Path) -> AsyncIterator[Environment]:
     """A sandbox whose HubSpot is provisioned; while it is open, retries do not wait."""
     process = strict(parse_process(read_yaml(PROCESS)))
     async with open_world(process, seed=7, starts=STARTS, meanwhile=load) as world:
-        with _no_waiting():
+        with no_waiting():
             yield Environment(world, process, await stage_ids(world, process), folder)
-
-
-@contextmanager
-def _no_waiting() -> Iterator[None]:
-    """Shorten the waits between tries: they are real seconds."""
-    before = retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S
-    retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S = 0.002, 0.004
-    try:
-        yield
-    finally:
-        retries._FIRST_WAIT_S, retries._LONGEST_WAIT_S = before
 
 
 async def in_order(harness: "DeskHarness", deliveries: list[Delivery]) -> int:

@@ -35,6 +35,7 @@ from flows.reconcile.compare import reconcile_all
 from flows.services import Services, open_services, override
 from flows.trials.rehearsal.desk import Desk, Tally, load
 from flows.trials.rehearsal.world import API_KEY, CLIENT_SECRET, GATEWAY
+from tests.desk import without_pace
 from tests.proof.crash_points import Points
 from tests.proof.mutants import MUTANTS
 from tests.proof.story import LEADS_TOKEN
@@ -132,7 +133,6 @@ def settings_of(life: Life) -> Settings:
         "hubspot_token": "proof",
         "hubspot_base_url": life.hubspot_url,
         "hubspot_client_secret": CLIENT_SECRET,
-        "hubspot_burst_per_10s": _PLENTY,
         "dropbox_sign_api_key": API_KEY,
         "dropbox_sign_base_url": f"{life.sign_url}/v3",
         "dropbox_sign_calls_per_minute": _PLENTY,
@@ -151,6 +151,7 @@ async def live(life: Life) -> None:
     if life.mutant:
         MUTANTS[life.mutant]()
     s = await open_services(settings)
+    s.hubspot = without_pace(s)
     s.clock = lambda: shared.clock
     app = build_app(settings, s.ledger, s.clock)
     server = uvicorn.Server(

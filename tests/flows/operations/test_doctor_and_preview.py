@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import SecretStr
 from pypdf import PdfReader
 
@@ -13,14 +13,18 @@ from config.settings import Settings, SettingsError
 from flows.operations.doctor import examine
 from flows.operations.preview import proposal_of_deal, sample_proposal
 from flows.services import SetupError
+from tests.desk import no_waiting
 from tests.mail_server import MailServer, make_server, server, trust
 
 __all__ = ["make_server", "server", "trust"]
 
 
+NOBODY = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+"""A Prefect address where nobody listens."""
+
+
 async def _findings(settings: Settings, **changes: Any) -> dict[str, Any]:
-    # A Prefect address where nobody listens: without one a temporary server would be started.
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+    with temporary_settings(NOBODY), no_waiting():
         return {f.part: f for f in await examine(settings.model_copy(update=changes))}
 
 
@@ -183,17 +187,17 @@ async def test_a_missing_secret_stops_it(settings: Settings) -> None:
 
 async def test_the_command_tells_it_in_lines(world: Any, settings: Settings, run_dealflow: Any) -> None:
     """`dealflow doctor` exits with 1 when something is not well, and names it."""
-    done = run_dealflow(
-        "doctor",
-        DEALFLOW_HOME=str(settings.home),
-        DEALFLOW_HUBSPOT_BASE_URL=settings.hubspot_base_url,
-        DEALFLOW_DROPBOX_SIGN_BASE_URL=settings.dropbox_sign_base_url,
-        DEALFLOW_HUBSPOT_TOKEN="t",
-        DEALFLOW_HUBSPOT_CLIENT_SECRET="c",
-        DEALFLOW_DROPBOX_SIGN_API_KEY="k",
-        DEALFLOW_LEADS_TOKEN="l",
-        PREFECT_API_URL="http://127.0.0.1:9/api",
-    )
+    with temporary_settings(NOBODY):
+        done = run_dealflow(
+            "doctor",
+            DEALFLOW_HOME=str(settings.home),
+            DEALFLOW_HUBSPOT_BASE_URL=settings.hubspot_base_url,
+            DEALFLOW_DROPBOX_SIGN_BASE_URL=settings.dropbox_sign_base_url,
+            DEALFLOW_HUBSPOT_TOKEN="t",
+            DEALFLOW_HUBSPOT_CLIENT_SECRET="c",
+            DEALFLOW_DROPBOX_SIGN_API_KEY="k",
+            DEALFLOW_LEADS_TOKEN="l",
+        )
 
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "prefect" in done.stdout and "NO" in done.stdout
