@@ -11,8 +11,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Tests of one file stay in one process, for what they share, and all that need the Prefect server do (tests/scheduling.py);
-# the long ones (acceptance) come first.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# the long ones come first. Four processes keep two cores busy: some tests wait (for a lease, for a server to start).
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 # Hundreds of our modules are imported by dozens of processes: compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -26,7 +26,8 @@ demo: $(VENV)/.runtime ## A lead becomes a signed, won deal, on stand-ins (KEEP=
 	@$(RUN) -m flows demo $(if $(filter-out 0,$(KEEP)),--keep) $(if $(DEMO_JSON),--json-file "$(DEMO_JSON)")
 
 test: $(VENV)/.dev ## Lint, types, import contracts and all tests
-	@$(MAKE) --no-print-directory lint types imports unit
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types imports
+	@$(MAKE) --no-print-directory unit
 
 test-full: $(VENV)/.dev ## What `make test` samples, all of it: examples, faults, more crashes, every example process
 	@$(BIN)/pytest $(PARALLEL) --full $(PYTEST_ARGS)

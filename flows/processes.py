@@ -130,7 +130,7 @@ EVENTS: Final = _by_kind(
     EventKind(
         STAGE_CHECK,
         flow="guard_stage",
-        raised_by="a deal that enters a stage without the proof that the stage asks for",
+        raised_by="a deal that enters a stage without proof, skips stages, or is moved back and forth by automations",
         failed="it was not checked whether the deal has the proof for its new stage",
     ),
     EventKind(

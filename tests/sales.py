@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.ledger import documents as papers
+from flows.ledger import documents
 from flows.services import Services
 from tests.stand_ins import OWNER, StandIns
 
@@ -80,7 +80,7 @@ class Sales:
     async def proposal_on_file(self, deal_id: str) -> None:
         """As if a proposal had been filed before."""
         async with self.s.ledger.write() as tx:
-            paper = await papers.freeze(
+            document = await documents.freeze(
                 tx,
                 deal_id=deal_id,
                 kind="proposal",
@@ -90,7 +90,7 @@ class Sales:
                 content=b"%PDF-earlier",
                 now=self.s.clock(),
             )
-            await papers.note_file(tx, paper.id, "1")
+            await documents.note_file(tx, document.id, "1")
 
     async def stage_of(self, deal_id: str) -> str | None:
         """Our key for the stage the deal stands in at HubSpot."""

@@ -21,10 +21,12 @@ REHEARSAL = "tests/flows/trials/rehearsal/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file that needs the server and is not in the list would start a second one."""
+    """The order; and a file that needs the server and is not in the list would start a second one."""
     served = {i.nodeid.split("::")[0] for i in items if "prefect_server" in getattr(i, "fixturenames", ())}
     if stray := served - ON_PREFECT:
         raise pytest.UsageError(f"add to ON_PREFECT in tests/scheduling.py: {', '.join(sorted(stray))}")
+    # What is long and stays together begins first: nobody shall wait for it at the end.
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/acceptance/", REHEARSAL)))
 
 
 class XdistHooks:

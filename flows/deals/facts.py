@@ -20,5 +20,5 @@ async def facts_of(tx: Transaction, files: Iterable[DealFile]) -> dict[str, Deal
         if contract is not None:
             records["signature"] = Proof("signature", contract.request_id or "", contract.ended_at)
         signature = contract.state if contract is not None else None
-        facts[deal_id] = file.facts(documents=on_file, signature=signature, papers=records)
+        facts[deal_id] = file.facts(documents=on_file, signature=signature, filed=records)
     return facts

@@ -131,7 +131,7 @@ class DealFile:
         *,
         documents: Iterable[str] = (),
         signature: str | None = None,
-        papers: Mapping[str, Proof] | None = None,
+        filed: Mapping[str, Proof] | None = None,
     ) -> DealFacts:
         """What exit criteria are judged on."""
         return DealFacts(
@@ -148,7 +148,7 @@ class DealFile:
             quotes=self.quotes,
             owner=_names_of(self.owner) if self.owner else None,
             entered=self.entered,
-            papers=papers or {},
+            filed=filed or {},
             read_at=self.read_at,
         )
 

@@ -29,15 +29,15 @@ def writer_for(s: Services, event: Event) -> Writer:
     return Writer(s.ledger, s.owner, event.id, s.clock, s.new_token, s.planned)
 
 
-async def file_document(s: Services, writer: Writer, paper: StoredDocument) -> str:
+async def file_document(s: Services, writer: Writer, document: StoredDocument) -> str:
     """Upload a frozen PDF once; returns HubSpot's file id. The name carries the hash, so a repeat finds it."""
-    name = f"{paper.kind}-{paper.deal_id}-v{paper.version}-{paper.sha256[:12]}.pdf"
+    name = f"{document.kind}-{document.deal_id}-v{document.version}-{document.sha256[:12]}.pdf"
 
     async def upload(_token: str) -> Result:
         # RETURN_EXISTING under a name made from the content: repeating gives the same file.
         record = await repeating(
             lambda: s.hubspot.upload_file(
-                name, paper.content, folder_path=FOLDER, content_type="application/pdf"
+                name, document.content, folder_path=FOLDER, content_type="application/pdf"
             )
         )
         return {"file_id": record.id}
@@ -47,15 +47,15 @@ async def file_document(s: Services, writer: Writer, paper: StoredDocument) -> s
 
     result = await perform(
         writer,
-        key=f"file:{paper.kind}:{paper.deal_id}:{paper.version}",
+        key=f"file:{document.kind}:{document.deal_id}:{document.version}",
         kind="file_pdf",
-        deal_id=paper.deal_id,
+        deal_id=document.deal_id,
         attempt=upload,
         find=find,
     )
     file_id = str(result["file_id"])
     async with s.ledger.write() as tx:
-        await documents.note_file(tx, paper.id, file_id)
+        await documents.note_file(tx, document.id, file_id)
     return file_id
 
 

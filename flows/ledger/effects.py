@@ -41,10 +41,17 @@ class StillUnknownError(FlowError):
 
 
 class QuarantinedError(FlowError):
-    """Nobody can tell whether the write took effect, and repeating it might double it: a person decides."""
+    """Nobody can tell whether the write took effect, and repeating it might double it: a person decides.
+
+    The text is for the deal's owner, who reads it in a task. Operators find the key with
+    `dealflow effects list --state quarantined`, and what to do in deployments/README.md.
+    """
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"{key}: quarantined: check at the vendor, then settle it with `dealflow effects`")
+        super().__init__(
+            "no answer came back, so it is not known whether this step was done, and a second try might do it "
+            "twice: check whether it is there"
+        )
         self.key = key
 
 

@@ -1,6 +1,6 @@
 """A process file on mirrored history: what it would have stopped, against the process in force.
 
-Reads: the mirror, papers and contracts of the ledger; asked for, also histories and activities fresh from HubSpot.
+Reads: the mirror, documents and contracts of the ledger; asked for, also histories and activities fresh from HubSpot.
 Writes nothing. Needs (asked for): scopes as in deals.py and activities.py.
 """
 

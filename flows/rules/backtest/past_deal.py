@@ -45,7 +45,7 @@ class PastDeal:
     versions: Mapping[str, Sequence[tuple[datetime, str | None]]] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
     spans: Sequence[Span] = ()
-    papers: Mapping[str, datetime] = field(default_factory=dict)  # kind -> first filed
+    documents: Mapping[str, datetime] = field(default_factory=dict)  # kind -> first filed
     contracts: Sequence[PastContract] = ()
     activities: Sequence[Activity] | None = None  # None: they were not read, and no objections either
     objections: Sequence[Objection] = ()
@@ -96,7 +96,7 @@ def see(
         contacts=_contacts(there),
         companies=_ids(there, "companies"),
         line_items=_ids(there, "line_items"),
-        documents=frozenset(kind for kind, at in past.papers.items() if at <= moment),
+        documents=frozenset(kind for kind, at in past.documents.items() if at <= moment),
         signature=_signature(past.contracts, moment),
         activities=past.activities or (),
         objections=past.objections,

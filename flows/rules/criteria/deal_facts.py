@@ -64,7 +64,7 @@ class DealFacts:
     quotes: Sequence[Quote] = ()  # read only where a criterion asks for them
     owner: frozenset[str] | None = None  # teams and address of the deal's owner, case-folded; None: not known
     entered: Mapping[str, datetime] = field(default_factory=dict)  # stage key -> see `entered_at`
-    papers: Mapping[str, Proof] = field(default_factory=dict)  # the records behind documents and signature
+    filed: Mapping[str, Proof] = field(default_factory=dict)  # the records behind documents and signature
     read_at: datetime | None = None  # without it nothing that depends on today is met
 
 

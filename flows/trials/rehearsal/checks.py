@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.deals.activities import Happened
 from flows.hand_over.debrief import TITLE
+from flows.rules.criteria.deal_facts import Quote
 from flows.rules.criteria.judge import DealFacts, entered_at, gate, unmet
 from flows.trials.rehearsal.play import Played
 
@@ -129,6 +130,11 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
         for f in played.files
         if str(f["name"]).startswith(f"proposal-{deal['id']}-") and _instant(f["createdAt"]) <= moment
     ]
+    quotes = {
+        q["id"]: q["properties"]
+        for q in played.quotes
+        if _instant(q["properties"]["hs_createdate"]) <= moment
+    }
     stage_id = properties.get("dealstage")
     happened = played.happened.get(deal["id"], Happened())
     return DealFacts(
@@ -145,6 +151,11 @@ def _facts_at(played: Played, deal: Mapping[str, Any], at_s: float) -> DealFacts
         documents=frozenset({"proposal"} if proposals else ()),
         activities=happened.activities,
         objections=happened.objections,
+        quotes=tuple(
+            Quote(link["id"], quotes[link["id"]].get("hs_status") == "ACCEPTED")
+            for link in deal["associations"].get("quotes", [])
+            if link["id"] in quotes
+        ),
         entered=entered_by(played, deal, moment),
         read_at=moment,
     )

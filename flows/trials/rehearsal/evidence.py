@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flows.documents.render import Template
+from flows.rules.criteria.deal_facts import Quote
 from flows.rules.criteria.evidence import (
     ActivityEvidence,
     AllOf,
@@ -17,6 +18,7 @@ from flows.rules.criteria.evidence import (
     DateEvidence,
     ObjectionsEvidence,
     PlanEvidence,
+    QuoteEvidence,
 )
 from flows.rules.criteria.judge import DealFacts, entered_at, judge, unmet
 from flows.rules.process.sales_process import (
@@ -55,11 +57,12 @@ class Case:
     roles: dict[str, set[str]] = field(default_factory=dict)  # contact id -> role keys
     labelled_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     line_items: list[str] = field(default_factory=list)
+    quotes: list[str] = field(default_factory=list)  # all accepted
     forgot: set[str] = field(default_factory=set)
     drawn: set[str] = field(default_factory=set)  # random decisions that were made already
     wrong: dict[str, str] = field(default_factory=dict)  # contact id -> the address it should have
     ended: set[str] = field(default_factory=set)  # contracts that ended unsigned and were handled
-    papers_ready: bool = False
+    documents_ready: bool = False
     diary: Diary = field(default_factory=Diary)
     waits_since: datetime | None = None
 
@@ -99,6 +102,7 @@ class EvidenceWriter:
             signature="completed" if signed else None,
             activities=case.diary.activities,
             objections=case.diary.objections,
+            quotes=tuple(Quote(ident, True) for ident in case.quotes),
             entered=entered_at(self.process, self._stage_key(seen), case.diary.entered.items()),
             read_at=self.world.now,
         )
@@ -158,6 +162,8 @@ class EvidenceWriter:
                 await self._link(case, "companies", case.company_id)
             case LineItemEvidence(line_items=least):
                 await self._add_line_items(case, least)
+            case QuoteEvidence():
+                await self._quote(case)
             case PlanEvidence(fields=parts):
                 for part in parts:
                     await self._provide(case, part)
@@ -203,6 +209,18 @@ class EvidenceWriter:
             link = {"to_type": "deals", "to_id": case.deal_id}
             record = await self.world.rep("line_items", create=True, properties=values, associations=[link])
             case.line_items.append(record["id"])
+
+    async def _quote(self, case: Case) -> None:
+        """The rep makes a quote, and the buyer accepts it."""
+        link = {"to_type": "deals", "to_id": case.deal_id}
+        until = self.world.now + timedelta(days=30)
+        values = {
+            "hs_title": f"Quote for {case.buyer.company}",
+            "hs_expiration_date": f"{until:%Y-%m-%d}",
+            "hs_status": "ACCEPTED",
+        }
+        record = await self.world.rep("quotes", create=True, properties=values, associations=[link])
+        case.quotes.append(record["id"])
 
     # People on the deal
 
@@ -286,14 +304,14 @@ class EvidenceWriter:
 
     async def _fill_in_documents(self, case: Case, seen: Seen, *, fixing: bool = False) -> None:
         """Before a document is made the rep enters what it prints, or forgets it."""
-        if case.papers_ready:
+        if case.documents_ready:
             return
         if not fixing and case.first_time("documents"):
             if case.buyer.dice.random() < self.rates.forgets_paper_details:
                 return
         elif not fixing:
             return
-        case.papers_ready = True
+        case.documents_ready = True
         _, country, city = case.buyer.country
         own = {"address": f"{case.buyer.number} Market Street", "city": city, "country": country}
         own |= {"name": case.buyer.company, "firstname": case.buyer.first, "lastname": case.buyer.last}

@@ -69,6 +69,7 @@ class Played:
     deals: list[dict[str, Any]] = field(default_factory=list)
     follow_ons: list[dict[str, Any]] = field(default_factory=list)
     line_items: list[dict[str, Any]] = field(default_factory=list)
+    quotes: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     happened: dict[str, Happened] = field(default_factory=dict)  # by deal id, if criteria need it
@@ -209,6 +210,7 @@ class _Play:
             deals=[d for d in deals if d not in follow_ons],
             follow_ons=follow_ons,
             line_items=await world.records("line_items"),
+            quotes=await world.records("quotes"),
             notes=await world.records("notes"),
             tasks=await world.records("tasks"),
             happened=logged(activities, s.process),

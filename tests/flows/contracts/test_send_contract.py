@@ -9,8 +9,7 @@ import pytest
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.http.errors import AuthError, ConflictError, ConnectorError, RateLimitedError, TransientError
 from flows.contracts import send_contract
-from flows.ledger import contracts, tables
-from flows.ledger import documents as papers
+from flows.ledger import contracts, documents, tables
 from flows.ledger.effects import QuarantinedError, StillUnknownError
 from flows.rules.outcome import Outcome
 
@@ -455,7 +454,7 @@ async def test_a_merged_deal_brings_its_contract_along(
     deal_id = await sales.deal("closing")
     now = desk.s.clock()
     async with desk.s.ledger.write() as tx:
-        paper = await papers.freeze(
+        document = await documents.freeze(
             tx,
             deal_id="4711",
             kind="contract",
@@ -466,7 +465,7 @@ async def test_a_merged_deal_brings_its_contract_along(
             now=now,
         )
         other = await contracts.begin(
-            tx, deal_id="4711", token="f" * 32, paper_id=paper.id, signers=[], test_mode=True, now=now
+            tx, deal_id="4711", token="f" * 32, paper_id=document.id, signers=[], test_mode=True, now=now
         )
         await contracts.sent(tx, other.id, request_id="e" * 40, now=now)
         if state != "open":

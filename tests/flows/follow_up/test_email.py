@@ -84,7 +84,7 @@ async def test_in_doubt_it_is_never_sent_again(
     over_smtp.after_data = None
     end = await desk.run(follow_up, event_id)
 
-    assert isinstance(end, Outcome) and end.state == "dead" and "dealflow effects" in end.reasons[0]
+    assert isinstance(end, Outcome) and end.state == "dead" and "check whether it is there" in end.reasons[0]
     assert len(over_smtp.taken) == 1
     (key,) = await quarantined(desk)
     assert key.startswith(f"email:{deal_id}:follow_up:qualification:")

@@ -65,7 +65,7 @@ async def test_a_deal_with_everything(ledger: Ledger, clock: Any) -> None:
             Span("contacts", "71", "signer", now, now),
             Span("line_items", "91", "", later),
         ],
-        papers={"proposal": now + timedelta(seconds=120)},
+        documents={"proposal": now + timedelta(seconds=120)},
         contracts=[PastContract(now, later, "declined"), PastContract(later, None, "sending")],
     )
     assert bare == PastDeal("2", "", properties={"amount": None})

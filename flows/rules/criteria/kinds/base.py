@@ -138,7 +138,16 @@ class BaseEvidence(BaseModel):
 
 
 class LeafEvidence(BaseEvidence):
-    """Evidence that is not made of other evidence."""
+    """Evidence that is not made of other evidence: most kinds.
+
+    A kind writes its fields, `check` and `text`, and of the rest what applies to it:
+
+    - what it asks HubSpot for: `properties`, `shown_in`, `activities`, `objects`, `roles`, `from_entry`, `misfits`
+    - the process file: `complete_schema`, `unknown_name`, `bind`, `kept_by_us`
+    - lint: `made_by`, `not_by_worker`, `always_true`, `shows_offer`, `covers`
+    - what would open the gate: `about`, `fewest`
+    - the back-test: `unknown`, `only_by_today`, `mirrored`
+    """
 
     def leaves(self) -> Iterator["LeafEvidence"]:
         """Itself."""

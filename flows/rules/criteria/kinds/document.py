@@ -29,7 +29,7 @@ class DocumentEvidence(LeafEvidence):
     def check(self, facts: DealFacts, stage: str) -> Found:
         """The filed document."""
         kind = self.document
-        proof = facts.papers.get(kind) or Proof("document", kind)
+        proof = facts.filed.get(kind) or Proof("document", kind)
         return Found(f"{kind} on file" if kind in facts.documents else "", f"a filed {kind}", (proof,))
 
     def unknown(self, past: "PastDeal", sight: "Sight", coverage: "Coverage") -> str:

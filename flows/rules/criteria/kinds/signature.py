@@ -24,7 +24,7 @@ class SignatureEvidence(LeafEvidence):
     def check(self, facts: DealFacts, stage: str) -> Found:
         """The newest contract's request."""
         state = self.signature
-        proof = facts.papers.get("signature") or Proof("signature", "")
+        proof = facts.filed.get("signature") or Proof("signature", "")
         missing = f"the signature request to be {state}"
         return Found(f"signature {state}" if facts.signature == state else "", missing, (proof,))
 

@@ -267,7 +267,7 @@ PIECES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"contacts": 2}, {"spans": [Span("contacts", i, "", at(-9)) for i in "12"]}),
     ({"company": "any"}, {"spans": [Span("companies", "5", "", at(-9))]}),
     ({"line_items": 2}, {"spans": [Span("line_items", i, "", at(-9)) for i in "12"]}),
-    ({"document": "proposal"}, {"papers": {"proposal": at(-9)}}),
+    ({"document": "proposal"}, {"documents": {"proposal": at(-9)}}),
     ({"signature": "completed"}, {"contracts": [PastContract(at(-9), at(-8), "completed")]}),
     ({"activity": "call"}, {"activities": [Activity("call", "1", at(-9))]}),
     (
@@ -301,7 +301,7 @@ def brought(entries: list[str], pieces: list[bool]) -> PastDeal:
     }
     dicts = {
         name: {k: v for brings in some for k, v in brings.get(name, {}).items()}
-        for name in ("versions", "papers")
+        for name in ("versions", "documents")
     }
     return walked(*entries, **lists, **dicts, whole=NAMES)
 

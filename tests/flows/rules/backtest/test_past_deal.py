@@ -99,8 +99,8 @@ def test_a_role_may_come_later_than_its_contact() -> None:
 )
 def test_documents_and_signature_as_they_were(contracts: list[PastContract], state: str | None) -> None:
     """The newest revision that had been begun, and only what had ended by then."""
-    papers = {"proposal": days(-1), "contract": days(1)}
-    found = sight(PastDeal("1", "s", papers=papers, contracts=contracts))
+    documents = {"proposal": days(-1), "contract": days(1)}
+    found = sight(PastDeal("1", "s", documents=documents, contracts=contracts))
     assert (found.sure.signature, found.sure.documents) == (state, frozenset({"proposal"}))
 
 

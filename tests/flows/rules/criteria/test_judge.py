@@ -317,7 +317,7 @@ def test_a_verdict_names_the_records_and_since_when() -> None:
         read_at=NOW,
         properties={"p": "x"},
         documents=frozenset({"proposal"}),
-        papers={"proposal": Proof("document", "77", ENTERED)},
+        filed={"proposal": Proof("document", "77", ENTERED)},
         activities=[done("call", "5", 1), done("meeting", "6", 2)],
     )
     asked: list[tuple[dict[str, Any], tuple[Proof, ...], datetime]] = [

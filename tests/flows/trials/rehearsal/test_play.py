@@ -102,6 +102,7 @@ def test_an_own_process_can_be_rehearsed(tmp_path: Path) -> None:
         criterion("seats", {"property": "house_seats", "at_least": 5}),
         criterion("goods", {"line_items": 2}),
         criterion("person", {"contact": "signer"}),
+        criterion("offer", {"quote": "accepted"}),
     ]
     signed = {**criterion("signed", {"signature": "completed"}), "supplied_by": "buyer"}
     content["stages"] = [
