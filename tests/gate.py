@@ -83,8 +83,12 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def running_gateway(tmp_path: Path, template: Path, environment: Mapping[str, str]) -> Iterator[Gate]:
-    """A gateway with a loop and a ledger of its own; a new ledger begins as a copy of `template`."""
+def running_gateway(
+    tmp_path: Path, template: Path, environment: Mapping[str, str], busy_s: float = 15
+) -> Iterator[Gate]:
+    """A gateway with a loop and a ledger of its own, which waits `busy_s` for another writer; a new ledger begins as a
+    copy of `template`.
+    """
     settings = load_settings(
         {
             **SECRETS,
@@ -101,7 +105,7 @@ def running_gateway(tmp_path: Path, template: Path, environment: Mapping[str, st
 
     async def serve() -> None:
         try:
-            ledger = await open_ledger(settings.database, busy_s=3)
+            ledger = await open_ledger(settings.database, busy_s=busy_s)
             app = build_app(settings, ledger, utc_now)
         except BaseException as problem:
             ready.put(problem)
@@ -123,7 +127,7 @@ def running_gateway(tmp_path: Path, template: Path, environment: Mapping[str, st
         assert thread.is_alive(), "the gateway did not start"
         time.sleep(0.01)
     url = f"http://{settings.gateway_host}:{settings.gateway_port}"
-    client = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+    client = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False)  # no TLS: loopback
     try:
         yield Gate(url, settings.base_url, ledger, client, tmp_path / "gate" / "ledger.db")
     finally:

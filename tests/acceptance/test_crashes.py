@@ -48,7 +48,7 @@ async def test_killed_anywhere_all_ends_well(environment: CrashEnvironment, ledg
     points = (await learned(environment, ledgers, Case("sign"))).points
     assert len(points) > 250 and any("dropbox_sign send" in name for name in points)
     assert {name.split()[0] for name in points} == {"before", "after"}
-    some = few(40, 4)
+    some = few(40, 3)
     for at in range(len(points) // some, len(points), len(points) // some):
         played = await play(environment, ledgers, Case("sign", die_at=at))
         assert played.deaths == 1, (at, points[at - 1])
@@ -104,7 +104,7 @@ async def test_other_endings(environment: CrashEnvironment, tmp_path: Path, endi
     points = (await learned(environment, ledgers, Case(ending))).points
     ends = [at for at, name in enumerate(points, 1) if "advance_on_signature._end" in name]
     assert ends
-    for at in spread(ends, 2):
+    for at in spread(ends, 1):
         played = await play(environment, ledgers, Case(ending, die_at=at))
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 

@@ -18,6 +18,7 @@ from config.settings import Settings, load_settings
 from connectors.dropbox_sign.sender import ContractSender
 from connectors.hubspot.portal import Portal
 from flows import services
+from flows.documents.render import Template
 from flows.provision.plan import plan
 from flows.services import Services, load_process, open_services
 from tests.desk import Desk, no_waiting, without_pace
@@ -98,15 +99,30 @@ def settings(stand_ins: StandIns, tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def shipped_templates() -> dict[str, Template]:
+    """Read once, and their compilers stay warm, as they do in a worker."""
+    return services.load_templates(Settings())
+
+
 @pytest.fixture
-async def s(world: StandIns, settings: Settings, sqlite_ledger: Path) -> AsyncIterator[Services]:
+async def s(
+    world: StandIns,
+    settings: Settings,
+    sqlite_ledger: Path,
+    shipped_templates: dict[str, Template],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Services]:
     """The services a worker has, on the stand-ins' time. A send waits two seconds for its answer; nothing waits for
     HubSpot's pace, or between tries.
     """
     if not (home := Path(settings.home)).exists():
         home.mkdir(mode=0o700)
         shutil.copy(sqlite_ledger, home / "ledger.db")
-    opened = await open_services(settings)
+    with monkeypatch.context() as while_opening:
+        if settings.config_dir == Settings().config_dir:
+            while_opening.setattr(services, "load_templates", lambda _settings: dict(shipped_templates))
+        opened = await open_services(settings)
     opened.hubspot = without_pace(opened)
     opened.clock = world.now
     key = settings.dropbox_sign_api_key
@@ -136,14 +152,14 @@ def sales(world: StandIns, s: Services) -> Sales:
 def make_gate(tmp_path: Path, sqlite_ledger: Path) -> Iterator[Callable[..., Gate]]:
     """Starts gateways in threads of their own, each with its own loop and ledger, as `dealflow gateway` does."""
     with contextlib.ExitStack() as running:
-        yield lambda **environment: running.enter_context(
-            running_gateway(tmp_path, sqlite_ledger, environment)
+        yield lambda busy_s=15, **environment: running.enter_context(
+            running_gateway(tmp_path, sqlite_ledger, environment, busy_s)
         )
 
 
 @pytest.fixture
 async def gate(make_gate: Callable[..., Gate], request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
-    """One gateway; `@pytest.mark.gate(DEALFLOW_...=...)` changes its settings."""
+    """One gateway; `@pytest.mark.gate(DEALFLOW_...=..., busy_s=...)` changes its settings and its patience."""
     marker = request.node.get_closest_marker("gate")
     opened = await asyncio.to_thread(make_gate, **(marker.kwargs if marker else {}))
     yield opened

@@ -92,19 +92,9 @@ async def _all_three(gate: Any) -> list[httpx.Response]:
     )
 
 
-def _impatient(gate: Any, pragma: str) -> None:
-    """New connections of this gateway's ledger get this pragma on top of their own."""
-
-    @sa.event.listens_for(gate.ledger.engine.sync_engine, "connect")
-    def on_connect(raw: Any, _record: Any) -> None:
-        cursor = raw.cursor()
-        cursor.execute(pragma)
-        cursor.close()
-
-
+@pytest.mark.gate(busy_s=0.2)
 async def test_a_locked_ledger_acknowledges_nothing_and_recovers(gate: Any) -> None:
     """Another process holds the write lock: 503 at every route, nothing is stored; later all is taken."""
-    _impatient(gate, "PRAGMA busy_timeout=200")
     locked, free = threading.Event(), threading.Event()
 
     def hold() -> None:

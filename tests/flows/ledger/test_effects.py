@@ -180,7 +180,7 @@ async def test_never_sent_again_when_configured_so(vendor: Any, writer: Writer, 
     with pytest.raises(StillUnknownError):
         await vendor.do(writer, plan)
     desk.clock.forward(60)
-    with pytest.raises(QuarantinedError, match="dealflow effects"):
+    with pytest.raises(QuarantinedError, match="check whether it is there"):
         await vendor.do(writer, plan)
     assert vendor.tries == 1
 
