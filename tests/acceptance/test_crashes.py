@@ -109,7 +109,10 @@ async def test_other_endings(environment: CrashEnvironment, tmp_path: Path, endi
         assert played.deaths == 1 and played.ok, (played.at, played.verdict)
 
 
-@pytest.mark.parametrize("ending", ["sign", "decline", "expire", "cancel"])
+@pytest.mark.parametrize(
+    "ending",
+    ["sign", *(pytest.param(name, marks=pytest.mark.full) for name in ("decline", "expire", "cancel"))],
+)
 async def test_every_callback_dropped(environment: CrashEnvironment, tmp_path: Path, ending: str) -> None:
     """Not one event of Dropbox Sign arrives: `reconcile` alone reaches the same end."""
     played = await play(environment, SqliteLedgers(tmp_path), Case(ending, no_callbacks=True))

@@ -29,7 +29,7 @@ from tests.stand_ins import SECRETS, StandIns, dealflow, ok, running_stand_ins
 
 def pytest_configure(config: pytest.Config) -> None:
     """Our one own marker."""
-    config.addinivalue_line("markers", "gate(**environment): settings for this test's gateway")
+    config.addinivalue_line("markers", "gate(busy_s=15, **environment): settings for this test's gateway")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,13 +47,15 @@ def run_workers(folder: Path, *, say: Callable[[str], None]) -> tuple[int, Verdi
     return len(calm), found
 
 
-def play(home: Path, prefect: PrefectServer, name: str, at: int, found: Verdict) -> list[str]:
+def play(
+    home: Path, prefect: PrefectServer, name: str, at: int, found: Verdict, *, warm: bool = False
+) -> list[str]:
     """Run a lead to a signed, won deal, while the worker dies the `at`th time that it passes `name` (empty: it does
-    not die). Returns the points that it passed.
+    not die). Returns the points that it passed. `warm`: see `Stack`.
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home / "points.log"
-    stack = Stack(home, prefect, worker_module="tests.proof.prefect_workers")
+    stack = Stack(home, prefect, worker_module="tests.proof.prefect_workers", warm=warm)
     more = {_LOG: str(log), _NAME: name, _AT: str(at), "DEALFLOW_WORKER_LEASE_S": "5"}
     try:
         stack.start(**more)
