@@ -67,7 +67,7 @@ class Gate:
                     row[name] = json.loads(row[name])
         return found
 
-    async def until(self, look: Callable[[], Any], within_s: float = 10) -> Any:
+    async def until(self, look: Callable[[], Any], within_s: float = 60) -> Any:
         """The first truth that `look` gives."""
         async with asyncio.timeout(within_s):
             while not (found := look()):

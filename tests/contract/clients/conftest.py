@@ -79,7 +79,7 @@ class Receiver:
     got: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     answer: bytes = b"Hello API Event Received"
 
-    async def first(self, within_s: float = 10.0) -> tuple[str, str, dict[str, str], bytes]:
+    async def first(self, within_s: float = 60.0) -> tuple[str, str, dict[str, str], bytes]:
         async with asyncio.timeout(within_s):
             while not self.got:
                 await asyncio.sleep(0.02)

@@ -35,7 +35,7 @@ class Standing:
     seen: list["Seen"] = field(default_factory=list)
     api_key: str = API_KEY
 
-    def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
         """Wait for something to become true; fail when it does not."""
         end = time.monotonic() + within_s
         while not holds():

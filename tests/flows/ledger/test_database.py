@@ -152,7 +152,7 @@ async def test_reading_goes_on_while_somebody_writes(ledger: Ledger, other_ledge
     now = datetime(2026, 3, 2, tzinfo=UTC)
     async with ledger.write() as tx:
         await mirror.move_cursor(tx, "deals", "not yet", now=now)
-        async with asyncio.timeout(3), other_ledger.read() as reader:
+        async with asyncio.timeout(10), other_ledger.read() as reader:
             assert await mirror.cursor(reader, "deals") is None
 
 

@@ -124,7 +124,7 @@ class World:
         found: dict[str, Any] = next(r for r in rows if r["signature_request_id"] == request_id)
         return found
 
-    async def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
         """Wait for something to become true; fail loudly when it does not."""
         end = time.monotonic() + within_s
         while not holds():

@@ -109,9 +109,11 @@ async def test_a_signature_can_overtake_a_queued_cancellation(world):
 
 async def test_what_is_closed_or_still_being_set_up_cannot_be_cancelled(world):
     """409 while processing, 400 signature_request_cancel_failed when complete."""
+    await world.limits(processing_s=3600)
     answer = await world.send()
     young = answer.json()["signature_request"]["signature_request_id"]
     assert (await world.api.post(f"/v3/signature_request/cancel/{young}")).status_code == 409
+    await world.limits(processing_s=0)
     request_id = await world.sent()
     await world.act(request_id, JANE, "sign")
     await world.act(request_id, OLA, "sign")

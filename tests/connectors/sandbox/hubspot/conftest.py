@@ -66,7 +66,7 @@ class Running:
         self.control("POST", "reset", seed=7)
         self.control("PUT", "limits", burst=100_000, search_per_s=100_000, daily=10_000_000)
 
-    def wait_for(self, found, timeout_s: float = 10.0):
+    def wait_for(self, found, timeout_s: float = 60.0):
         """Poll `found()` until it is truthy."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
