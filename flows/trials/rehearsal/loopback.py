@@ -57,9 +57,10 @@ class Loopback(httpx.AsyncBaseTransport):
                 raise httpx.ReadError(type(problem).__name__, request=request) from None
 
     async def _exchange(self, data: bytes, request: httpx.Request) -> httpx.Response:
-        if self._writer is None:
+        if self._reader is None or self._reader.at_eof():  # the other side has closed an idle connection
+            await self.aclose()
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-        assert self._reader is not None
+        assert self._writer is not None
         self._writer.write(data)
         head = await self._reader.readuntil(b"\r\n\r\n")
         status_line, *rows = head[:-4].split(b"\r\n")

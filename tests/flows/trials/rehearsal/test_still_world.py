@@ -96,7 +96,7 @@ async def test_the_fingerprint_sees_every_value(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def echo() -> AsyncIterator[str]:
-    """A server that answers what it was sent, and drops the connection on request."""
+    """A server that answers what it was sent, and on request drops the connection, before or after its answer."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -107,6 +107,8 @@ async def echo() -> AsyncIterator[str]:
             status = b"404 Not Found" if b"GET /missing" in head else b"200 OK"
             writer.write(b"HTTP/1.1 %s\r\nx-seen: %s\r\n" % (status, head.split(b"\r\n")[0]))
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+            if b"GET /last" in head:
+                break
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -123,3 +125,13 @@ async def test_the_plain_connection_is_kept_and_heals(echo: str) -> None:
         with pytest.raises(httpx.ReadError):
             await client.get("/drop")
         assert (await client.post("/again", content=b"x" * 100_000)).content == b"x" * 100_000
+
+
+async def test_an_idle_connection_that_was_closed_is_opened_again(echo: str) -> None:
+    """The stand-ins close what is idle for 75 s, as the second vendor's is on a machine that is very busy."""
+    async with loopback_client(echo) as client:
+        assert (await client.get("/last")).status_code == 200
+        async with asyncio.timeout(30):
+            while not client._plainly._reader.at_eof():
+                await asyncio.sleep(0.01)
+        assert (await client.get("/next")).headers["x-seen"] == "GET /next HTTP/1.1"
